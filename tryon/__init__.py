@@ -1,0 +1,1 @@
+"""Parser-free virtual try-on: training by distillation, and inference."""
