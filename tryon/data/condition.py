@@ -1,0 +1,101 @@
+"""What the tutor sees of a person: parsing, DensePose and pose as network channels. All tensors are batches."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tryon.data.labels import DENSEPOSE_ARMS, DENSEPOSE_HANDS, DENSEPOSE_PARTS
+from tryon.data.sample import Person
+
+POSE_KEYPOINTS = 18
+PARSING_CHANNELS = 2  # face, other clothes
+KEYPOINT_RADIUS = 5  # pixels, at the published height below
+KEYPOINT_HEIGHT = 256
+
+
+def condition_channels(*, densepose: bool) -> int:
+    """Channels of the tutor's condition: 45 with DensePose, 20 without."""
+    return PARSING_CHANNELS + POSE_KEYPOINTS + (DENSEPOSE_PARTS if densepose else 0)
+
+
+def tutor_generator_channels(*, densepose: bool) -> int:
+    """Input channels of the tutor's generator: preserved 3, warped garment 3, its mask 1, and with DensePose arms 1."""
+    return 8 if densepose else 7
+
+
+STUDENT_GENERATOR_CHANNELS = 7  # person 3, warped garment 3, its mask 1
+STUDENT_CONDITION_CHANNELS = 3
+
+
+def pose_maps(keypoints: Tensor, height: int, width: int) -> Tensor:
+    """Draw every keypoint as a filled square into a channel of its own.
+
+    Args:
+        keypoints: N x 18 x 3, x and y in pixels and presence.
+        height: of the maps; the square's radius is 5 pixels at a height of 256 and scales with it.
+        width: of the maps.
+
+    Returns:
+        N x 18 x height x width float32, 1 in the square and -1 elsewhere.
+    """
+    radius = max(1, round(KEYPOINT_RADIUS * height / KEYPOINT_HEIGHT))
+    x, y, present = (part[:, :, None, None] for part in keypoints.unbind(dim=2))
+    columns = torch.arange(width, device=keypoints.device)
+    rows = torch.arange(height, device=keypoints.device)[:, None]
+    inside = ((columns - x).abs() <= radius) & ((rows - y).abs() <= radius) & (present > 0)
+    return inside.float().mul(2).sub(1)
+
+
+def tutor_condition(person: Person) -> Tensor:
+    """Condition of the tutor's warp network.
+
+    Returns:
+        N x C x H x W float32: face and other clothes (0 or 1), one channel per DensePose part where the person has
+        DensePose, 18 pose maps (-1 or 1). C is `condition_channels`.
+    """
+    regions, keypoints = person.regions, person.keypoints
+    if regions is None or keypoints is None:
+        raise ValueError("person: found no parsing or no pose, wanted both: the tutor is parser-based")
+    parts = [regions.face, regions.other_clothes]
+    if person.densepose is not None:
+        parts.append(F.one_hot(person.densepose, DENSEPOSE_PARTS).permute(0, 3, 1, 2).float())
+    parts.append(pose_maps(keypoints, *person.photo.shape[-2:]))
+    return torch.cat(parts, dim=1)
+
+
+def _parts_mask(densepose: Tensor, parts: tuple[int, ...]) -> Tensor:
+    return torch.isin(densepose, torch.tensor(parts, device=densepose.device)).float().unsqueeze(1)
+
+
+def preserved_region(person: Person) -> Tensor:
+    """Pixels of the photo that stay: N x 3 x H x W, 0 (mid grey) elsewhere.
+
+    Face, hair and other clothes; with DensePose also the hands: the parsing's arms where DensePose says hand.
+    """
+    if person.regions is None:
+        raise ValueError("person: found no parsing, wanted one: the preserved region comes from it")
+    mask = person.regions.face + person.regions.other_clothes
+    if person.densepose is not None:
+        mask = mask + person.regions.arms * _parts_mask(person.densepose, DENSEPOSE_HANDS)
+    return person.photo * mask
+
+
+def tutor_generator_input(person: Person, warped: Tensor, warped_mask: Tensor) -> Tensor:
+    """Input of the tutor's generator: preserved region, warped garment and mask, arms outside the garment.
+
+    Args:
+        person: with parsing; DensePose decides whether there is an arm channel.
+        warped: N x 3 x H x W warped garment.
+        warped_mask: N x 1 x H x W warped garment mask.
+    """
+    parts = [preserved_region(person), warped, warped_mask]
+    if person.densepose is not None:
+        parts.append(_parts_mask(person.densepose, DENSEPOSE_ARMS) * (1 - warped_mask))
+    return torch.cat(parts, dim=1)
+
+
+def student_generator_input(photo: Tensor, warped: Tensor, warped_mask: Tensor) -> Tensor:
+    """Input of the student's generator, N x 7 x H x W: the person's photo, warped garment and mask."""
+    return torch.cat([photo, warped, warped_mask], dim=1)

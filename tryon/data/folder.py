@@ -1,0 +1,286 @@
+"""VITON-style folders: which files belong together, and reading them into people and garments.
+
+A split has one folder a kind of file (`SUBFOLDERS`), and one file a sample in each. Files belong together by their
+id: the name without extension, without ``_keypoints`` and without a closing ``_0`` (photo) or ``_1`` (garment), so
+``000010_0.jpg``, ``000010_1.png`` and ``000010_0_keypoints.json`` are one sample.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tryon.data.condition import POSE_KEYPOINTS
+from tryon.data.images import Size, format_size, image_to_tensor, mask_to_tensor, open_image, resize
+from tryon.data.labels import DENSEPOSE_PARTS, SCHEMES, LabelScheme, regions_of
+from tryon.data.sample import Garment, Person, Sample
+from tryon.errors import InputError
+
+SUBFOLDERS = {
+    "train": {"photo": "train_img", "garment": "train_color", "mask": "train_edge"},
+    "test": {"photo": "test_img", "garment": "test_clothes", "mask": "test_edge"},
+}
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_ROLE_TAIL = re.compile(r"_0?[01]$")
+_FIRST_PRESENT = 1  # keypoints at or below this coordinate are absent (published rule)
+
+
+def sample_id(name: str) -> str:
+    """Id of a file name: ``000010_0_keypoints.json`` and ``000010_1.jpg`` both give ``000010``."""
+    return _ROLE_TAIL.sub("", Path(name).stem.removesuffix("_keypoints"))
+
+
+def index_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Files of a folder by id, sorted by name. Raises InputError where the folder is missing, empty or ambiguous."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes:
+            continue
+        if (other := found.setdefault(sample_id(path.name), path)) is not path:
+            raise InputError(
+                f"{folder}: {other.name} and {path.name} have one id, {sample_id(path.name)}; wanted one file"
+            )
+    if not found:
+        raise InputError(f"{folder}: found no {' or '.join(suffixes)} file")
+    return found
+
+
+def _optional_index(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    return index_files(folder, suffixes) if folder.is_dir() else {}
+
+
+def find_label_scheme(root: Path, split: str) -> LabelScheme | None:
+    """The scheme of the parsing folder that is there: ``train_label`` (published VITON) or ``train_label_lip``."""
+    present = [s for s in SCHEMES.values() if (root / f"{split}_label{s.folder_suffix}").is_dir()]
+    if len(present) > 1:
+        names = " and ".join(f"{split}_label{s.folder_suffix}" for s in present)
+        raise InputError(f"{root}: found {names}, wanted one parsing folder")
+    return present[0] if present else None
+
+
+class TryOnFolder:
+    """One split of a VITON-style folder.
+
+    Args:
+        root: the data folder.
+        split: "train" (every garment is the one its person wears, all files must be there) or "test"
+            (people and garments are combined by pair files; parsing, pose and DensePose where they are).
+        size: (height, width) to resize everything to; by default the first photo's, which all files must then have.
+
+    Attributes:
+        size: (height, width) of all tensors that are read.
+        scheme: label scheme of the parsing, or None without a parsing folder.
+        has_densepose: whether there is a DensePose folder.
+        people: ids of the photos, sorted.
+        garments: ids of the product photos, sorted.
+
+    Raises:
+        InputError: a folder or file is missing, or ids do not match; the message names it.
+    """
+
+    def __init__(self, root: Path, split: str, size: Size | None = None) -> None:
+        self.root = root
+        self.split = split
+        if not root.is_dir():
+            raise InputError(f"{root}: no such data folder")
+        names = SUBFOLDERS[split]
+        self._photos = index_files(root / names["photo"], IMAGE_SUFFIXES)
+        self._garments = index_files(root / names["garment"], IMAGE_SUFFIXES)
+        self._masks = index_files(root / names["mask"], IMAGE_SUFFIXES)
+        self.scheme = find_label_scheme(root, split)
+        label_folder = root / f"{split}_label{self.scheme.folder_suffix if self.scheme else ''}"
+        self._parsings = _optional_index(label_folder, (".png",))
+        self._poses = _optional_index(root / f"{split}_pose", (".json",))
+        self._denseposes = _optional_index(root / f"{split}_densepose", (".npy",))
+        self.has_densepose = bool(self._denseposes)
+        self.people = list(self._photos)
+        self.garments = list(self._garments)
+        self._resizes = size is not None
+        self.size = size or open_image(next(iter(self._photos.values())), "RGB").size[::-1]
+        _require_ids(self._garments, self._masks, root / names["mask"])
+        if split == "train":
+            self._require_complete(root, names, label_folder)
+
+    def _require_complete(self, root: Path, names: dict[str, str], label_folder: Path) -> None:
+        wanted = [(self._garments, root / names["garment"]), (self._parsings, label_folder)]
+        wanted.append((self._poses, root / "train_pose"))
+        if self.has_densepose:
+            wanted.append((self._denseposes, root / "train_densepose"))
+        for files, folder in wanted:
+            _require_ids(self._photos, files, folder)
+
+    @property
+    def labelled_people(self) -> list[str]:
+        """Ids of the people that have parsing and pose (and DensePose where the folder has it)."""
+        kinds = [self._parsings, self._poses] + ([self._denseposes] if self.has_densepose else [])
+        return [person for person in self.people if all(person in files for files in kinds)]
+
+    def photo_path(self, person: str) -> Path:
+        """File of a person's photo."""
+        return _lookup(self._photos, person, self.root / SUBFOLDERS[self.split]["photo"])
+
+    def garment_path(self, garment: str) -> Path:
+        """File of a product photo."""
+        return _lookup(self._garments, garment, self.root / SUBFOLDERS[self.split]["garment"])
+
+    def mask_path(self, garment: str) -> Path:
+        """File of a garment mask."""
+        return _lookup(self._masks, garment, self.root / SUBFOLDERS[self.split]["mask"])
+
+    def read_garment(self, garment: str) -> Garment:
+        """Read a product photo and its mask, at `size`."""
+        photo = open_image(self.garment_path(garment), "RGB")
+        mask = open_image(self.mask_path(garment), "L")
+        self._check_size(self.garment_path(garment), photo.size[::-1], self._resizes)
+        _check_same_size(self.mask_path(garment), mask.size[::-1], photo.size[::-1])
+        return make_garment(photo, mask, self.size)
+
+    def read_person(self, person: str) -> Person:
+        """Read a photo and what there is of parsing, pose and DensePose, at `size`."""
+        path = self.photo_path(person)
+        photo = open_image(path, "RGB")
+        original: Size = photo.size[::-1]
+        self._check_size(path, original, self._resizes)
+        regions = keypoints = densepose = None
+        if self.scheme and person in self._parsings:
+            parsing = read_parsing(self._parsings[person], self.scheme)
+            _check_same_size(self._parsings[person], _size_of(parsing), original)
+            regions = regions_of(_resize_labels(parsing, self.size), self.scheme)
+        if person in self._poses:
+            keypoints = read_keypoints(self._poses[person])
+            keypoints[:, 0] *= self.size[1] / original[1]
+            keypoints[:, 1] *= self.size[0] / original[0]
+        if person in self._denseposes:
+            densepose = read_densepose(self._denseposes[person])
+            _check_same_size(self._denseposes[person], _size_of(densepose), original)
+            densepose = _resize_labels(densepose, self.size)
+        return Person(image_to_tensor(resize(photo, self.size)), regions, keypoints, densepose)
+
+    def read_sample(self, person: str, other: str) -> Sample:
+        """Read a training sample: a person, the garment of the same id, and another garment."""
+        return Sample(self.read_person(person), self.read_garment(person), self.read_garment(other))
+
+    def _check_size(self, path: Path, found: Size, resizes: bool) -> None:
+        if not resizes and found != self.size:
+            raise InputError(
+                f"{path}: found {format_size(found)}, wanted {format_size(self.size)} as the first photo has"
+                " (or give a size to resize everything to)"
+            )
+
+
+def make_garment(photo: Image.Image, mask: Image.Image, size: Size) -> Garment:
+    """A garment at ``size`` from a product photo and its grey mask: the image is multiplied by the mask."""
+    mask_tensor = mask_to_tensor(resize(mask, size))
+    return Garment(image_to_tensor(resize(photo, size)) * mask_tensor, mask_tensor)
+
+
+def read_pairs(path: Path) -> list[tuple[str, str]]:
+    """Read a pair file: ``person.jpg garment.jpg`` a line. Returns (person id, garment id) in the file's order."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such pair file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a pair file ({error})") from None
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise InputError(f"{path}:{number}: found {len(words)} words, wanted 'person.jpg garment.jpg'")
+        pairs.append((sample_id(words[0]), sample_id(words[1])))
+    if not pairs:
+        raise InputError(f"{path}: found no pair, wanted 'person.jpg garment.jpg' a line")
+    return pairs
+
+
+def read_parsing(path: Path, scheme: LabelScheme) -> Tensor:
+    """Read a parsing map: H x W int64 labels of ``scheme``. Raises InputError for other values or channels."""
+    image = open_image(path, "P") if _mode(path) == "P" else open_image(path, "L")
+    labels = torch.from_numpy(np.array(image, dtype=np.int64))
+    if (highest := int(labels.max())) > scheme.highest:
+        raise InputError(f"{path}: found label {highest}, wanted 0..{scheme.highest} (scheme {scheme.name})")
+    return labels
+
+
+def _mode(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as an image ({error})") from None
+    if mode not in ("L", "P"):
+        raise InputError(f"{path}: found an image of mode {mode}, wanted one channel of label values")
+    return mode
+
+
+def read_densepose(path: Path) -> Tensor:
+    """Read DensePose part indices: H x W int64, 0..24."""
+    try:
+        parts = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as a NumPy array ({error})") from None
+    if parts.ndim != 2 or parts.dtype.kind not in "iu":
+        raise InputError(f"{path}: found {parts.dtype} of shape {parts.shape}, wanted integers of shape H x W")
+    if parts.size and not 0 <= int(parts.min()) <= int(parts.max()) < DENSEPOSE_PARTS:
+        raise InputError(f"{path}: found part {int(parts.max())}, wanted 0..{DENSEPOSE_PARTS - 1}")
+    return torch.from_numpy(parts.astype(np.int64))
+
+
+def read_keypoints(path: Path) -> Tensor:
+    """Read OpenPose keypoints of the first person: 18 x 3 float32 (x, y, 1 if present else 0).
+
+    A file without a person gives 18 absent keypoints.
+    """
+    try:
+        people = json.loads(path.read_text(encoding="utf-8"))["people"]
+        if not people:
+            return torch.zeros(POSE_KEYPOINTS, 3)
+        values = people[0].get("pose_keypoints") or people[0]["pose_keypoints_2d"]
+        keypoints = torch.tensor(values, dtype=torch.float32).reshape(-1, 3)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
+    if keypoints.shape[0] != POSE_KEYPOINTS:
+        raise InputError(f"{path}: found {keypoints.shape[0]} keypoints, wanted {POSE_KEYPOINTS} (COCO)")
+    keypoints[:, 2] = ((keypoints[:, 0] > _FIRST_PRESENT) & (keypoints[:, 1] > _FIRST_PRESENT)).float()
+    return keypoints
+
+
+def _resize_labels(labels: Tensor, size: Size) -> Tensor:
+    """Nearest resize: label values must not mix."""
+    if _size_of(labels) == size:
+        return labels
+    image = Image.fromarray(labels.numpy().astype(np.uint8))
+    return torch.from_numpy(np.array(image.resize(size[::-1], Image.Resampling.NEAREST), dtype=np.int64))
+
+
+def _size_of(labels: Tensor) -> Size:
+    return labels.shape[0], labels.shape[1]
+
+
+def _lookup(files: dict[str, Path], key: str, folder: Path) -> Path:
+    if key not in files:
+        raise InputError(f"{folder}: found no file of {key}")
+    return files[key]
+
+
+def _require_ids(wanted: dict[str, Path], files: dict[str, Path], folder: Path) -> None:
+    missing = [path for key, path in wanted.items() if key not in files]
+    if missing:
+        raise InputError(
+            f"{folder}: found {len(files)} files, wanted one for {missing[0].name} too ({len(missing)} missing)"
+        )
+
+
+def _check_same_size(path: Path, found: Size, wanted: Size) -> None:
+    if found != wanted:
+        raise InputError(f"{path}: found {format_size(found)}, wanted {format_size(wanted)} as its photo has")

@@ -1,0 +1,75 @@
+"""What training and inference pass around: people, garments and samples, single or stacked into a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from tryon.data.labels import Regions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Garment:
+    """A product photo.
+
+    Attributes:
+        image: 3 x H x W float32 in [-1, 1], multiplied by the mask: the background is 0, mid grey.
+        mask: 1 x H x W float32, 1 on the garment.
+    """
+
+    image: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Person:
+    """A photo of a person and what a parser-based network is told about it.
+
+    Attributes:
+        photo: 3 x H x W float32 in [-1, 1].
+        regions: the parsing's regions, or None where the folder has no parsing of this person.
+        keypoints: 18 x 3 float32 (x, y in pixels, 1 if present else 0) in COCO order, or None without a pose file.
+        densepose: H x W int64 part index 0..24, or None without a DensePose file.
+    """
+
+    photo: Tensor
+    regions: Regions | None
+    keypoints: Tensor | None
+    densepose: Tensor | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A person, the garment the person wears, and another garment to dress the person in."""
+
+    person: Person
+    garment: Garment
+    other: Garment
+
+
+def stack(items: Sequence[T]) -> T:
+    """Stack equal dataclasses of tensors into one whose tensors have a leading batch dimension."""
+    first: Any = items[0]
+    if first is None:
+        return first
+    if isinstance(first, Tensor):
+        return cast(T, torch.stack(cast(Sequence[Tensor], items)))
+    parts = {f.name: stack([getattr(item, f.name) for item in items]) for f in fields(first)}
+    return cast(T, type(first)(**parts))
+
+
+def move(item: T, device: torch.device | str) -> T:
+    """Move every tensor of a dataclass to a device."""
+    value: Any = item
+    if value is None:
+        return value
+    if isinstance(value, Tensor):
+        return cast(T, value.to(device, non_blocking=True))
+    parts = {f.name: move(getattr(value, f.name), device) for f in fields(value)}
+    return cast(T, type(value)(**parts))
