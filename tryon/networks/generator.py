@@ -1,0 +1,101 @@
+"""The generator: renders the person around the warped garment."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tryon.networks.blocks import (
+    PostActivationBlock,
+    at_least_float32,
+    checked_and_padded,
+    convolution,
+    scaled_channels,
+)
+
+GENERATOR_CHANNELS = (64, 128, 256, 512, 512)
+RENDERED_CHANNELS = 3
+OUTPUT_CHANNELS = RENDERED_CHANNELS + 1
+
+
+class Generator(nn.Module):
+    """Residual U-Net with five down and five up steps and skip connections by concatenation.
+
+    `in_channels` is all that differs between tutor (8) and student (7). `width` scales the channels of every inner
+    layer; 1 is the published size.
+    """
+
+    def __init__(self, in_channels: int, width: float = 1.0) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        channels = [scaled_channels(count, width) for count in GENERATOR_CHANNELS]
+        innermost = len(channels) - 1
+        self.down = nn.ModuleList(
+            _down_step(before, after, normalised=0 < depth < innermost)
+            for depth, (before, after) in enumerate(zip([in_channels, *channels], channels, strict=False))
+        )
+        self.up = nn.ModuleList([_up_step(channels[innermost], channels[innermost - 1])])
+        for depth in range(innermost - 1, 0, -1):
+            self.up.append(_up_step(2 * channels[depth], channels[depth - 1]))
+        self.up.append(nn.Sequential(_upsampling(), convolution(2 * channels[0], OUTPUT_CHANNELS)))
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """N x in_channels x H x W, any H, W >= 1, to the rendered image and the composition mask.
+
+        Rendered: N x 3 x H x W in [-1, 1]; mask: N x 1 x H x W in [0, 1]. The input is padded with zeros at the
+        bottom and right to multiples of 32, at least 64, and the result cropped back.
+        Raises InputError on a wrong shape.
+        """
+        height, width = inputs.shape[-2:]
+        features = checked_and_padded("inputs", inputs, self.in_channels)
+        skips: list[Tensor] = []
+        for down in self.down:
+            features = down(features)
+            skips.append(features)
+        features = self.up[0](skips.pop())
+        for up in self.up[1:]:
+            features = up(torch.cat((skips.pop(), features), dim=1))
+        output = at_least_float32(features[:, :, :height, :width])
+        return output[:, :RENDERED_CHANNELS].tanh(), output[:, RENDERED_CHANNELS:].sigmoid()
+
+
+def compose(
+    warped: Tensor,
+    warped_mask: Tensor,
+    rendered: Tensor,
+    composition_mask: Tensor,
+    region: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Lay the warped garment over the rendered image: (warped * m + rendered * (1 - m), m).
+
+    Images N x 3 x H x W, masks N x 1 x H x W; m = composition mask * warped garment mask, and while
+    training on a real pair also * `region`, the garment's region in the photo.
+    """
+    mask = composition_mask * warped_mask
+    if region is not None:
+        mask = mask * region
+    return warped * mask + rendered * (1 - mask), mask
+
+
+def _upsampling() -> nn.Upsample:
+    return nn.Upsample(scale_factor=2, mode="nearest")
+
+
+def _residual_pair(channels: int) -> tuple[nn.Module, nn.Module]:
+    return PostActivationBlock(channels), PostActivationBlock(channels)
+
+
+def _down_step(in_channels: int, out_channels: int, *, normalised: bool) -> nn.Sequential:
+    norm = [nn.BatchNorm2d(out_channels)] if normalised else []
+    halving = convolution(in_channels, out_channels, stride=2)
+    return nn.Sequential(halving, *norm, nn.ReLU(inplace=True), *_residual_pair(out_channels))
+
+
+def _up_step(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        _upsampling(),
+        convolution(in_channels, out_channels),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+        *_residual_pair(out_channels),
+    )
