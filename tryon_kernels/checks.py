@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tryon_kernels.eager import position_dtype
+
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 PADDING_MODES = ("zeros", "border")
 
@@ -61,7 +63,7 @@ def _check_positions(input: Tensor, name: str, positions: Tensor, padding_mode: 
         input.shape[2] > 0 and input.shape[3] > 0,
         lambda: f"input: got shape {_shape(input)}, expected a height and width of 1 or more",
     )
-    wanted = torch.float64 if input.dtype == torch.float64 else torch.float32
+    wanted = position_dtype(input)
     torch._check_type(
         positions.dtype == wanted, lambda: f"{name}: got {positions.dtype}, expected {wanted} with {input.dtype} input"
     )

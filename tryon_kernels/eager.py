@@ -11,10 +11,9 @@ from torch import Tensor
 
 
 def memory_format_of(tensor: Tensor) -> torch.memory_format:
-    """Memory format that an output made from this N x C x H x W tensor takes."""
-    if not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return torch.contiguous_format
+    """Memory format of outputs computed from this N x C x H x W tensor: channels_last where its channels lie together."""
+    channels_together = tensor.shape[1] > 1 and tensor.stride(1) == 1
+    return torch.channels_last if channels_together and not tensor.is_contiguous() else torch.contiguous_format
 
 
 def position_dtype(input: Tensor) -> torch.dtype:

@@ -1,12 +1,15 @@
-"""The public operations: arguments are checked here, then the chosen backend runs."""
+"""The public operations: arguments are checked here, then the backend that serves them runs."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tryon_kernels import eager
+from tryon_kernels.backends import compiled_serves
 from tryon_kernels.checks import check_correlation, check_grid_sample, check_warp
+from tryon_kernels.ops.library import as_positions, lowered_by_autocast
 
 
 def grid_sample(
@@ -16,27 +19,93 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """Sample an image at normalised positions: `torch.nn.functional.grid_sample` with the same signature and result."""
+    """Sample an image at normalised positions, as `torch.nn.functional.grid_sample` does.
+
+    Bilinear sampling of a 4-D input with zeros or border padding runs here; everything else that torch offers
+    (nearest, bicubic, reflection, 5-D) is handed to torch, whichever backend is in use.
+
+    Args:
+        input: N x C x H x W, float16, bfloat16, float32 or float64, any strides.
+        grid: N x Ho x Wo x 2, positions (x, y); -1 and 1 are the outer pixels' centres with `align_corners`, their
+            outer edges without. float64 with float64 input; otherwise float32, or less, which is raised to float32
+            before anything is computed. Any strides: a permuted N x 2 x Ho x Wo map is read in place.
+        mode: "bilinear", or another that torch offers.
+        padding_mode: "zeros", "border", or another that torch offers. What lies outside is 0, or the nearest pixel.
+        align_corners: None means False, without torch's warning.
+
+    Returns:
+        N x C x Ho x Wo in the input's dtype and memory format. A position that is not a number counts as -infinity:
+        it samples nothing (zeros) or the first column or row (border), and has no gradient.
+
+    Raises:
+        TypeError: a dtype does not fit.
+        ValueError: a rank, size, device or mode does not fit.
+    """
     align_corners = bool(align_corners)
-    if mode != "bilinear" or padding_mode not in ("zeros", "border") or input.dim() != 4:
+    if mode != "bilinear" or padding_mode not in ("zeros", "border") or input.dim() == 5:
         return F.grid_sample(input, grid, mode, padding_mode, align_corners)
-    grid = _as_positions(grid, input)
+    grid = as_positions(grid)
     check_grid_sample(input, grid, padding_mode)
+    if compiled_serves(input.device):
+        return torch.ops.tryon_kernels.grid_sample(input, grid, padding_mode, align_corners)
     return eager.grid_sample(input, grid, padding_mode, align_corners)
 
 
 def warp(input: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor:
-    """Sample an image where a flow points: output[y, x] = input[y + flow_y[y, x], x + flow_x[y, x]], bilinearly."""
-    flow = _as_positions(flow, input)
+    """Sample an image bilinearly where a flow points.
+
+    output[n, c, y, x] = input[n, c, y + flow[n, 1, y, x], x + flow[n, 0, y, x]]. Warping a sampling map by an offset
+    composes the two.
+
+    Args:
+        input: N x C x H x W, float16, bfloat16, float32 or float64, any strides.
+        flow: N x 2 x Ho x Wo, displacement in pixels of the input, channel 0 is x; Ho x Wo may differ from H x W.
+            float64 with float64 input; otherwise float32, or less, which is raised to float32 first. Any strides.
+        padding_mode: "border" (the nearest pixel) or "zeros" for what lies outside.
+
+    Returns:
+        N x C x Ho x Wo in the input's dtype and memory format. A displacement that is not a number counts as
+        -infinity: it samples nothing (zeros) or the first column or row (border), and has no gradient.
+
+    Raises:
+        TypeError: a dtype does not fit.
+        ValueError: a rank, size, device or mode does not fit.
+    """
+    flow = as_positions(flow)
     check_warp(input, flow, padding_mode)
+    if compiled_serves(input.device):
+        return torch.ops.tryon_kernels.warp(input, flow, padding_mode)
     return eager.warp(input, flow, padding_mode)
 
 
 def correlation(
     first: Tensor, second: Tensor, *, radius: int = 3, stride: int = 1, negative_slope: float | None = None
 ) -> Tensor:
-    """Correlation volume of two feature maps over a square window of displacements."""
+    """Correlation volume: how alike each feature is to those around the same place in another map.
+
+    output[n, k, i, j] = mean over c of first[n, c, y, x] * second[n, c, y + stride * dy, x + stride * dx] with
+    y = stride * i, x = stride * j, dy and dx from -radius to radius, k = (dy + radius) * (2 * radius + 1) + dx + radius,
+    and zeros outside the second map; then, with a negative slope, leaky ReLU. It is the cost volume of PWC-Net
+    (arXiv 1709.02371). Products and sums are float32 at least.
+
+    Args:
+        first: N x C x H x W, float16, bfloat16, float32 or float64, any strides.
+        second: like first. Under autocast both are lowered to its dtype.
+        radius: largest displacement in steps, 0 or more.
+        stride: pixels between centres and between displacements, 1 or more.
+        negative_slope: slope of the leaky ReLU below zero, 0 or more; None for none.
+
+    Returns:
+        N x (2 radius + 1)^2 x ceil(H / stride) x ceil(W / stride) in the dtype and memory format of first.
+
+    Raises:
+        TypeError: a dtype does not fit.
+        ValueError: a rank, size, device or number does not fit.
+    """
+    first, second = lowered_by_autocast(first, second)
     check_correlation(first, second, radius, stride, negative_slope)
+    if compiled_serves(first.device):
+        return torch.ops.tryon_kernels.correlation(first, second, radius, stride, negative_slope)
     return eager.correlation(first, second, radius, stride, negative_slope)
 
 
@@ -50,11 +119,10 @@ def warp_correlation(
     padding_mode: str = "border",
     align_corners: bool = True,
 ) -> Tensor:
-    """Correlation volume of the first map, warped by a sampling grid, and the second."""
+    """Correlation volume of a map warped by a sampling grid with a second map.
+
+    It equals `correlation(grid_sample(first, grid), second)`, and in this version is that composition. Arguments,
+    result and errors are those of the two.
+    """
     warped = grid_sample(first, grid, "bilinear", padding_mode, align_corners)
     return correlation(warped, second, radius=radius, negative_slope=negative_slope)
-
-
-def _as_positions(positions: Tensor, input: Tensor) -> Tensor:
-    """Positions of less than float32 are raised to it, whatever the features are."""
-    return positions.float() if positions.is_floating_point() and positions.element_size() < 4 else positions

@@ -1,0 +1,72 @@
+"""The ops `correlation` and `correlation_backward`: schema, shapes, autograd and autocast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tryon_kernels import eager
+from tryon_kernels.checks import check_correlation
+from tryon_kernels.ops.library import (
+    library,
+    lowered_by_autocast,
+    new_gradient,
+    new_output,
+    register_autocast,
+    register_double_backward,
+)
+
+library.define("correlation(Tensor first, Tensor second, int radius, int stride, float? negative_slope) -> Tensor")
+# `output` is given exactly where there is a negative slope: its sign says which of the two slopes a value took.
+library.define(
+    "correlation_backward(Tensor grad_output, Tensor first, Tensor second, Tensor? output, int radius, int stride,"
+    " float? negative_slope, bool first_needed, bool second_needed) -> (Tensor, Tensor)"
+)
+
+
+@torch.library.register_fake("tryon_kernels::correlation", lib=library)
+def _(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> Tensor:
+    check_correlation(first, second, radius, stride, negative_slope)
+    centres = (-(-size // stride) for size in first.shape[2:])
+    return new_output(first, (first.shape[0], (2 * radius + 1) ** 2, *centres))
+
+
+@torch.library.register_fake("tryon_kernels::correlation_backward", lib=library)
+def _(
+    grad_output: Tensor,
+    first: Tensor,
+    second: Tensor,
+    output: Tensor | None,
+    radius: int,
+    stride: int,
+    negative_slope: float | None,
+    first_needed: bool,
+    second_needed: bool,
+) -> tuple[Tensor, Tensor]:
+    check_correlation(first, second, radius, stride, negative_slope)
+    return new_gradient(first, first_needed), new_gradient(second, second_needed)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    first, second, *ctx.options, negative_slope = inputs
+    ctx.negative_slope = negative_slope
+    ctx.save_for_backward(first, second, None if negative_slope is None else output)
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    needed = ctx.needs_input_grad[:2]
+    gradients = torch.ops.tryon_kernels.correlation_backward(
+        grad_output, *ctx.saved_tensors, *ctx.options, ctx.negative_slope, *needed
+    )
+    return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), None, None, None)
+
+
+def _forward_again(first: Tensor, second: Tensor, output: Tensor | None, *options: Any) -> Tensor:
+    return eager.correlation(first, second, *options)
+
+
+torch.library.register_autograd("tryon_kernels::correlation", _backward, setup_context=_setup_context, lib=library)
+register_double_backward("correlation", _forward_again, tensors=2)
+register_autocast("correlation", lambda first, second, *options: (*lowered_by_autocast(first, second), *options))
