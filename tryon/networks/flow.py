@@ -53,9 +53,10 @@ class AppearanceFlow:
 
 
 def sample(image: Tensor, sampling_map: Tensor, padding_mode: str = "border") -> Tensor:
-    """Sample `image` bilinearly at a normalised sampling map."""
+    """Sample `image` bilinearly at a normalised sampling map, in the image's own precision under autocast too."""
     grid = sampling_map.permute(0, 2, 3, 1)
-    return tk.grid_sample(image, grid, padding_mode=padding_mode, align_corners=True)
+    with torch.autocast(image.device.type, enabled=False):
+        return tk.grid_sample(image, grid, padding_mode=padding_mode, align_corners=True)
 
 
 def _normalised(x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
