@@ -1,0 +1,260 @@
+"""Sheets of the bare body, hair, shoes and what is worn below the waist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .parts import Finish, Label, Part, ribbon, surface_coordinates
+from .raster import Array
+from .skeleton import HEAD_WIDTH, LEFT, OUTWARD, RIGHT, SHOULDER_DROP, Skeleton
+
+ARM_LABELS = (Label.RIGHT_ARM, Label.LEFT_ARM)
+LEG_LABELS = (Label.RIGHT_LEG, Label.LEFT_LEG)
+SHOE_LABELS = (Label.RIGHT_SHOE, Label.LEFT_SHOE)
+
+# DensePose's part indices, the person's right side first. A limb seen from the front shows the inner
+# and the outer half of an arm, and the front half of a leg.
+TORSO_PART = 2
+HAND_PARTS = (3, 4)
+FOOT_PARTS = (6, 5)
+UPPER_LEG_PARTS = (9, 10)
+LOWER_LEG_PARTS = (13, 14)
+UPPER_ARM_PARTS = ((18, 16), (15, 17))
+LOWER_ARM_PARTS = ((22, 20), (19, 21))
+HEAD_PARTS = (23, 24)
+
+TUCK_AT = 0.78
+"""Height of a high waistband, as a part of the torso's length."""
+
+
+@dataclass
+class Body:
+    """Sheets of a person, in groups that are drawn with garments between them."""
+
+    behind: list[Part] = field(default_factory=list)
+    """Hair that falls behind, and arms held behind the back."""
+    trunk: list[Part] = field(default_factory=list)
+    """Legs, torso, neck and the tops of the shoulders."""
+    bottoms: list[Part] = field(default_factory=list)
+    head: list[Part] = field(default_factory=list)
+    front: list[Part] = field(default_factory=list)
+    """Arms, from below the armpit to the hand."""
+
+
+def arm_radius(skeleton: Skeleton, side: int, lengths: Array) -> Array:
+    """Half width of a bare arm at body units from the shoulder joint."""
+    elbow, wrist = skeleton.arm_lengths(side)
+    levels = np.array([-10, -7, 0, 0.5 * elbow, elbow, elbow + 0.3 * (wrist - elbow), wrist])
+    return skeleton.person.limb * np.interp(lengths, levels, [2.0, 6.5, 9.6, 8.6, 7.2, 7.2, 4.6])
+
+
+def _arm(skeleton: Skeleton, side: int) -> tuple[list[Part], list[Part]]:
+    """An arm's top, which goes under the garment's shoulder, and the rest of it."""
+    elbow, wrist = skeleton.arm_lengths(side)
+
+    def piece(start: float, end: float, rows: int, parts: tuple[int, int], depth: float) -> Part:
+        lengths = np.linspace(start, end, rows)
+        radius = arm_radius(skeleton, side, lengths)
+        vertices = ribbon(skeleton.arm(side, lengths), radius * skeleton.unit)
+        return _skin(skeleton, vertices, ARM_LABELS[side], depth, parts)
+
+    near = 0.15 if skeleton.person.arms[side].behind else 0.75
+    top = piece(-10, 26, 10, UPPER_ARM_PARTS[side], min(near, 0.4))
+    rest = [
+        piece(26, elbow, 8, UPPER_ARM_PARTS[side], near),
+        piece(elbow, wrist, 10, LOWER_ARM_PARTS[side], near + 0.05),
+        *_hand(skeleton, side, near + 0.1),
+    ]
+    return [top], rest
+
+
+def _hand(skeleton: Skeleton, side: int, depth: float) -> list[Part]:
+    _, wrist = skeleton.arm_lengths(side)
+    scale = skeleton.person.limb
+    parts = (HAND_PARTS[side], HAND_PARTS[side])
+    lengths = np.linspace(0, 21, 9)
+    half_widths = scale * np.interp(lengths, [0, 3, 8, 13, 19, 21], [4.6, 5.2, 6.4, 5.8, 4.2, 2.0])
+    centres = skeleton.arm(side, wrist + lengths)
+    palm = ribbon(centres, half_widths * skeleton.unit)
+    forward = centres[-1] - centres[0]
+    forward /= np.linalg.norm(forward)
+    inward = np.array([forward[1], -forward[0]]) * -OUTWARD[side]
+    reach = np.linspace(0, 1, 5)[:, None]
+    thumb_line = centres[1] + skeleton.unit * scale * (reach * 11 * forward + np.sqrt(reach) * 7.5 * inward)
+    thumb = ribbon(thumb_line, scale * np.array([2.4, 2.4, 2.2, 1.9, 1.0]) * skeleton.unit, columns=3)
+    return [_skin(skeleton, sheet, ARM_LABELS[side], depth, parts) for sheet in (thumb, palm)]
+
+
+def _skin(
+    skeleton: Skeleton,
+    vertices: Array,
+    label: Label,
+    depth: float,
+    densepose: tuple[int, int],
+    finish: Finish = Finish.SKIN,
+) -> Part:
+    coordinates = surface_coordinates(*vertices.shape[:2])
+    return Part(vertices, coordinates, label, depth, finish, skeleton.person.skin, densepose)
+
+
+def _torso(skeleton: Skeleton) -> list[Part]:
+    person = skeleton.person
+    down = np.concatenate([[-2, 2, 5, 8, 12, 17, 24], np.linspace(32, person.torso + 14, 16)])
+    slope = np.interp(down, [-2, 2, 5, 8, 12, 17, 24, 32], [9, 13, 19, 26, 31, 32, 30.5, 29]) * person.shoulder / 30
+    half_widths = np.where(down < 32, slope, skeleton.torso_half_width(down))
+    across = np.linspace(-1, 1, 9)
+    trunk = skeleton.torso(half_widths[:, None] * across, down[:, None])
+    neck_rows = np.linspace(0, 1, 7)[:, None]
+    top = skeleton.head + skeleton.unit * 12 * skeleton.head_axes[1]
+    neck_line = top + neck_rows * (skeleton.torso(0.0, 7.0) - top)
+    neck_widths = np.array([9.2, 9.0, 9.0, 9.2, 10.2, 11.5, 12.5]) * (0.6 + 0.4 * person.limb)
+    neck = ribbon(neck_line, neck_widths * skeleton.unit)
+    return [
+        _skin(skeleton, trunk, Label.BACKGROUND, 0.4, (TORSO_PART, TORSO_PART)),
+        _skin(skeleton, neck, Label.BACKGROUND, 0.38, HEAD_PARTS),
+    ]
+
+
+def leg_radius(skeleton: Skeleton, lengths: Array) -> Array:
+    """Half width of a bare leg at body units from the hip joint."""
+    levels = [-12, 0, 40, 90, 108, 128, 172, 184]
+    return skeleton.person.limb * np.interp(lengths, levels, [14, 15.5, 14.5, 10.3, 10.2, 10.4, 6, 5.6])
+
+
+def _leg(skeleton: Skeleton, side: int) -> list[Part]:
+    thigh, shin = np.linspace(-10, 92, 10), np.linspace(92, 182, 10)
+    parts = []
+    for lengths, part in ((thigh, UPPER_LEG_PARTS[side]), (shin, LOWER_LEG_PARTS[side])):
+        vertices = ribbon(skeleton.leg(side, lengths), leg_radius(skeleton, lengths) * skeleton.unit)
+        parts.append(_skin(skeleton, vertices, LEG_LABELS[side], 0.3, (part, part)))
+    lengths = np.linspace(174, 198, 7)
+    outward = np.array([OUTWARD[side] * skeleton.unit * 4, 0.0])
+    centres = skeleton.leg(side, lengths) + np.linspace(0, 1, 7)[:, None] * outward
+    half_widths = skeleton.unit * np.array([6.0, 6.6, 7.2, 8.0, 8.6, 7.6, 3.5])
+    vertices = ribbon(centres, half_widths)
+    foot = (FOOT_PARTS[side], FOOT_PARTS[side])
+    coordinates = surface_coordinates(*vertices.shape[:2])
+    shoe = Part(vertices, coordinates, SHOE_LABELS[side], 0.32, Finish.CLOTH, skeleton.person.shoe_colour, foot)
+    return [*parts, shoe]
+
+
+def _bottoms(skeleton: Skeleton) -> list[Part]:
+    person = skeleton.person
+    waistband = (TUCK_AT if person.tucked else 0.86) * person.torso
+    crotch = person.torso + 16
+
+    def cloth(vertices: Array) -> Part:
+        coordinates = surface_coordinates(*vertices.shape[:2])
+        return Part(vertices, coordinates, Label.BOTTOMS, 0.45, Finish.CLOTH, person.bottom_colour)
+
+    across = np.linspace(-1, 1, 9)
+    if person.bottom == "skirt":
+        end = person.torso + 22 + 62 * person.bottom_length
+        down = np.linspace(waistband, end, 14)
+        flare = 1.2 + 13 * person.bottom_length * ramp_from(down, person.torso, end)
+        half_widths = skeleton.torso_half_width(np.minimum(down, person.torso + 10)) + flare
+        return [cloth(skeleton.torso(half_widths[:, None] * across, down[:, None]))]
+    down = np.linspace(waistband, crotch, 9)
+    pelvis = skeleton.torso((skeleton.torso_half_width(down) + 1.2)[:, None] * across, down[:, None])
+    end = 178.0 if person.bottom == "trousers" else 22 + 40 * person.bottom_length
+    lengths = np.linspace(-4, end, 16)
+    ease = 1.0 + 2.5 * person.bottom_length
+    sheets = []
+    for side in (RIGHT, LEFT):
+        half_widths = np.maximum(leg_radius(skeleton, lengths) + ease, 8.5)
+        sheets.append(ribbon(skeleton.leg(side, lengths), half_widths * skeleton.unit))
+    return [cloth(sheet) for sheet in (*sheets, pelvis)]
+
+
+def ramp_from(values: Array, low: float, high: float) -> Array:
+    """Straight line from 0 at `low` to 1 at `high`, limited to that range."""
+    return np.clip((values - low) / (high - low), 0, 1)
+
+
+def _face(skeleton: Skeleton) -> Part:
+    y = np.sin(np.linspace(-0.5 * np.pi, 0.5 * np.pi, 17))
+    cheeks = np.interp(y, [-1, -0.5, 0, 0.45, 0.75, 1], [1, 1, 1, 0.97, 0.88, 0.72])
+    x = np.linspace(-1, 1, 9)[None, :] * (np.sqrt(np.maximum(1 - y**2, 0)) * cheeks)[:, None]
+    coordinates = np.stack([x, np.broadcast_to(y[:, None], x.shape)], axis=2)
+    vertices = skeleton.on_head(x, y[:, None])
+    return Part(vertices, coordinates, Label.FACE, 0.6, Finish.FACE, skeleton.person.skin, HEAD_PARTS)
+
+
+def _hair(skeleton: Skeleton) -> tuple[list[Part], list[Part]]:
+    """Hair behind the body, and hair over the face and shoulders."""
+    person = skeleton.person
+
+    def hair(vertices: Array, depth: float) -> Part:
+        coordinates = surface_coordinates(*vertices.shape[:2])
+        return Part(vertices, coordinates, Label.HAIR, depth, Finish.HAIR, person.hair)
+
+    angles = np.linspace(-0.62 * np.pi, 0.62 * np.pi, 27)
+    if person.hair_style == "short":
+        angles = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 27)
+    outer = np.stack([1.12 * np.sin(angles), -1.14 * np.cos(angles)], axis=1)
+    parted = 0.26 * np.exp(-(((np.sin(angles) - person.parting) / 0.45) ** 2))
+    line = np.stack([0.9 * np.sin(angles), -(0.56 + parted) * np.cos(angles)], axis=1)
+    reach = np.linspace(0, 1, 5)[None, :, None]
+    cap_local = outer[:, None] * (1 - reach) + line[:, None] * reach
+    cap = hair(skeleton.on_head(cap_local[..., 0], cap_local[..., 1]), 0.62)
+
+    def ball(x: float, y: float, radius: float) -> Array:
+        turn, size = np.meshgrid(np.linspace(0, 2 * np.pi, 17), np.linspace(0, 1, 4))
+        return skeleton.on_head(x + size * radius * np.sin(turn), y - size * radius * 0.74 * np.cos(turn))
+
+    behind, front = [], [cap]
+    if person.hair_style == "bun":
+        behind.append(hair(ball(0.3 * person.parting, -1.12, 0.52), 0.1))
+    if person.hair_style in ("long", "bob"):
+        length = 2.9 if person.hair_style == "long" else 1.25
+        y = np.linspace(-0.95, length, 13)
+        half = np.interp(y, [-0.95, -0.5, 0.3, 1.2, length], [0.5, 1.08, 1.2, 1.3, 1.0])
+        behind.append(hair(skeleton.on_head(half[:, None] * np.linspace(-1, 1, 9), y[:, None]), 0.1))
+    if person.hair_style == "ponytail":
+        y = np.linspace(-0.4, 2.4, 11)
+        x = 0.2 + np.interp(y, [-0.4, 0.3, 1.3, 2.4], [0.3, 0.8, 0.95, 0.75])
+        centres = skeleton.on_head(np.sign(person.parting) * x, y)
+        half = np.interp(y, [-0.4, 0.3, 1.6, 2.4], [6.0, 8.0, 7.0, 2.0])
+        behind.append(hair(ribbon(centres, half * skeleton.unit), 0.1))
+    if person.hair_style == "long":
+        for side in (RIGHT, LEFT):
+            if person.hair_front[side]:
+                front.append(hair(_strand(skeleton, OUTWARD[side]), 0.66))
+    return behind, front
+
+
+def _strand(skeleton: Skeleton, outward: float) -> Array:
+    """A lock of hair from the temple over the shoulder to the chest."""
+    temple = skeleton.on_head(outward * 0.98, -0.3)
+    jaw = skeleton.on_head(outward * 1.1, 0.9)
+    collar = skeleton.torso(outward * 19.0, 14.0)
+    chest = skeleton.torso(outward * 17.0, 50.0)
+    t = np.linspace(0, 1, 14)[:, None]
+    line = (1 - t) ** 3 * temple + 3 * t * (1 - t) ** 2 * jaw + 3 * t**2 * (1 - t) * collar + t**3 * chest
+    half = np.interp(t[:, 0], [0, 0.3, 0.75, 1], [0.16, 0.4, 0.42, 0.12]) * HEAD_WIDTH
+    return ribbon(line, half * skeleton.unit)
+
+
+def build_body(skeleton: Skeleton) -> Body:
+    """All sheets of a posed person apart from the garment."""
+    body = Body()
+    hair_behind, hair_front = _hair(skeleton)
+    body.behind += hair_behind
+    for side in (RIGHT, LEFT):
+        body.trunk += _leg(skeleton, side)
+    body.trunk += _torso(skeleton)
+    body.bottoms += _bottoms(skeleton)
+    body.head += [_face(skeleton), *hair_front]
+    for side in (RIGHT, LEFT):
+        top, rest = _arm(skeleton, side)
+        if skeleton.person.arms[side].behind:
+            body.behind += [*top, *rest]
+        else:
+            body.trunk += top
+            body.front += rest
+    return body
+
+
+__all__ = ["ARM_LABELS", "Body", "SHOULDER_DROP", "arm_radius", "build_body"]

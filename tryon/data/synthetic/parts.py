@@ -1,0 +1,88 @@
+"""The sheets a picture is drawn from, and the label values they carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+import numpy as np
+
+from .person import Colour
+from .raster import Array
+
+
+class Label(IntEnum):
+    """Parsing labels of VITON's training data; `NOISE` is a value its parser leaves inside garments."""
+
+    BACKGROUND = 0
+    HAIR = 1
+    GARMENT = 4
+    LEFT_SHOE = 5
+    RIGHT_SHOE = 6
+    NOISE = 7
+    BOTTOMS = 8
+    LEFT_LEG = 9
+    RIGHT_LEG = 10
+    LEFT_ARM = 11
+    FACE = 12
+    RIGHT_ARM = 13
+
+
+class Finish(Enum):
+    """How a sheet is shaded."""
+
+    SKIN = "skin"
+    FACE = "face"
+    HAIR = "hair"
+    CLOTH = "cloth"
+    GARMENT = "garment"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sheet of the picture.
+
+    Attributes:
+        vertices: positions in pixels of the photo, rows × columns × 2.
+        coordinates: place on the surface, same shape: across (-1 to 1) and along (0 to 1); on the face, the offset from
+            its middle in half widths and half heights.
+        label: parsing label.
+        depth: nearness to the viewer, 0 (wall) to 1, for the shadows that parts cast on those behind.
+        finish: how it is shaded.
+        colour: base colour.
+        densepose: part index where across is negative, and where it is not; (0, 0) for what is not body.
+        source: product-photo position of each vertex in pixels, for garment sheets.
+    """
+
+    vertices: Array
+    coordinates: Array
+    label: Label
+    depth: float
+    finish: Finish
+    colour: Colour
+    densepose: tuple[int, int] = (0, 0)
+    source: Array | None = None
+
+
+def surface_coordinates(rows: int, columns: int) -> Array:
+    """Across and along of a regular sheet, rows × columns × 2."""
+    across, along = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(0, 1, rows))
+    return np.stack([across, along], axis=2)
+
+
+def ribbon(centres: Array, half_widths: Array, columns: int = 7) -> Array:
+    """A sheet of given half widths around a line of points.
+
+    Args:
+        centres: points from the first row to the last, rows × 2.
+        half_widths: one per row.
+        columns: vertices across.
+
+    Returns:
+        rows × columns × 2; on a line that runs down the picture, across goes from left to right.
+    """
+    tangent = np.gradient(centres, axis=0)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
+    normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
+    across = np.linspace(-1, 1, columns)
+    return centres[:, None] + across[None, :, None] * half_widths[:, None, None] * normal[:, None]

@@ -1,0 +1,134 @@
+"""Cloth patterns, prints and lettering, painted in the frame of the product photo."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from .garments import ARMHOLE_ROWS, FlatGarment, Garment
+from .raster import Array
+
+
+def paint(garment: Garment, flat: FlatGarment, height: int, width: int, supersample: int) -> NDArray[np.uint8]:
+    """Colour of the cloth at every sample of the product photo.
+
+    The whole frame is painted, so that samples beside the garment's edge have its colours too.
+
+    Returns:
+        (supersample height) × (supersample width) × 3.
+    """
+    scale = flat.scale * supersample
+    origin = flat.origin * supersample + (supersample - 1) / 2
+    y, x = np.mgrid[0 : height * supersample, 0 : width * supersample]
+    x, y = (x - origin[0]) / scale, (y - origin[1]) / scale
+    colours = np.array([garment.colour, garment.second, garment.third], dtype=np.uint8)
+    cloth = colours[_pattern(garment, x, y)]
+    image = Image.fromarray(cloth)
+    draw = ImageDraw.Draw(image)
+
+    def place(points: Array) -> list[tuple[float, float]]:
+        return [(float(px), float(py)) for px, py in points * scale + origin]
+
+    if garment.contrast_sleeves:
+        for sleeve in flat.sheets[1:]:
+            outline = np.concatenate([sleeve[:, 0], sleeve[-1], sleeve[::-1, -1], sleeve[0, ::-1]])
+            middle = outline.mean(axis=0)
+            outward = np.sign(middle[0])
+            beyond = np.where((outline[:, :1] - middle) * outward > 0, 6.0 * outward, 0.0)
+            draw.polygon(place(outline + beyond * [1, 0]), fill=garment.second)
+    if garment.pattern == "print":
+        _print(draw, garment, place)
+    if garment.pattern == "lettering":
+        _letter(image, garment, scale, origin)
+    _trim(draw, garment, flat, place, scale)
+    return np.asarray(image)
+
+
+def _pattern(garment: Garment, x: Array, y: Array) -> NDArray[np.intp]:
+    """Which of the garment's colours lies at a place, in garment units."""
+    period = 2 * garment.chest * garment.pattern_size
+    phase = garment.pattern_phase
+    kind = garment.pattern
+    if kind == "horizontal":
+        return ((y / period + phase) % 1 < 0.5).astype(np.intp)
+    if kind == "vertical":
+        return ((x / period + phase) % 1 < 0.5).astype(np.intp)
+    if kind == "diagonal":
+        return (((x + y) / (1.41 * period) + phase) % 1 < 0.5).astype(np.intp)
+    if kind == "checks":
+        across, down = (x / period + phase) % 1 < 0.5, (y / period) % 1 < 0.5
+        return across.astype(np.intp) + down.astype(np.intp)
+    if kind == "dots":
+        row = np.floor(y / (0.87 * period))
+        dx = (x / period + 0.5 * (row % 2) + phase) % 1 - 0.5
+        dy = 0.87 * (y / (0.87 * period) - row - 0.5)
+        return (dx**2 + dy**2 < 0.075).astype(np.intp)
+    if kind == "blocks":
+        boundary = 40 + 50 * phase
+        band = 6 + 60 * garment.pattern_size
+        return (y > boundary).astype(np.intp) + (y > boundary + band).astype(np.intp)
+    return np.zeros(x.shape, dtype=np.intp)
+
+
+def _star(points: int, inner: float) -> Array:
+    turn = np.arange(2 * points) * np.pi / points
+    radius = np.where(np.arange(2 * points) % 2 == 0, 1.0, inner)
+    return np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1)
+
+
+def _print(draw: ImageDraw.ImageDraw, garment: Garment, place: object) -> None:
+    centre = np.array([0.0, 62.0])
+    size = garment.chest * (0.36 + 0.9 * garment.pattern_size)
+
+    def fill(points: Array, colour: object) -> None:
+        draw.polygon(place(centre + size * points), fill=colour)  # type: ignore[operator]
+
+    turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    disc = np.stack([np.sin(turn), np.cos(turn)], axis=1)
+    heart = np.stack([16 * np.sin(turn) ** 3, -13 * np.cos(turn) + 5 * np.cos(2 * turn) + 2 * np.cos(3 * turn)], axis=1)
+    if garment.shape == "disc":
+        fill(disc, garment.second)
+        fill(0.55 * disc, garment.third)
+    elif garment.shape == "star":
+        fill(_star(5, 0.42), garment.second)
+    elif garment.shape == "diamond":
+        fill(_star(2, 0.7071)[::1] * [0.8, 1.1], garment.second)
+        fill(0.5 * _star(2, 0.7071) * [0.8, 1.1], garment.third)
+    elif garment.shape == "heart":
+        fill(heart / 16, garment.second)
+    elif garment.shape == "rings":
+        for radius, colour in ((1.0, garment.second), (0.75, garment.colour), (0.5, garment.third)):
+            fill(radius * disc, colour)
+    else:
+        band = np.array([[-4, -0.35], [4, -0.35], [4, 0.35], [-4, 0.35]])
+        fill(band, garment.second)
+        fill(band * [1, 0.4], garment.third)
+
+
+def _letter(image: Image.Image, garment: Garment, scale: float, origin: Array) -> None:
+    """Write the garment's word across the chest."""
+    wide = 1.35 * garment.chest * scale
+    font = ImageFont.load_default(size=100)
+    left, top, right, bottom = font.getbbox(garment.word)
+    word = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8))
+    ImageDraw.Draw(word).text((4 - left, 4 - top), garment.word, fill=255, font=font, stroke_width=4)
+    tall = min(word.height * wide / word.width, 34 * scale)
+    word = word.resize((max(1, round(wide)), max(1, round(tall))))
+    corner = (round(origin[0] - wide / 2), round(origin[1] + 58 * scale - tall / 2))
+    image.paste(garment.second, corner, word)
+
+
+def _trim(draw: ImageDraw.ImageDraw, garment: Garment, flat: FlatGarment, place: object, scale: float) -> None:
+    """Neck band, cuffs and hem."""
+    shade = tuple(int(0.82 * value) for value in garment.colour)
+    colour = garment.second if garment.contrast_trim else shade
+    torso = flat.sheets[0]
+    inside = np.abs(torso[0, :, 0]) <= garment.neck + 1e-9
+    draw.line(place(torso[0, inside]), fill=colour, width=max(1, round(5.5 * scale)), joint="curve")  # type: ignore[operator]
+    for sleeve in flat.sheets[1:]:
+        draw.line(place(sleeve[-1]), fill=colour, width=max(1, round(4.5 * scale)))  # type: ignore[operator]
+        draw.line(place(sleeve[0]), fill=shade, width=max(1, round(0.9 * scale)))  # type: ignore[operator]
+    if not flat.sheets[1:]:
+        for column in (0, -1):
+            draw.line(place(torso[:ARMHOLE_ROWS, column]), fill=colour, width=max(1, round(3 * scale)))  # type: ignore[operator]
