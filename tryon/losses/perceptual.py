@@ -92,7 +92,7 @@ def _convolutions(width: float) -> nn.ModuleDict:
     for channels, count in zip(STAGE_CHANNELS, STAGE_CONVOLUTIONS, strict=True):
         for _ in range(count):
             out_channels = scaled_channels(channels, width)
-            layers[str(position)] = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+            layers[str(position)] = nn.utils.skip_init(nn.Conv2d, in_channels, out_channels, kernel_size=3, padding=1)
             position, in_channels = position + 2, out_channels
         position += 1
     return layers

@@ -93,7 +93,7 @@ def _offset_stack(in_channels: int, width: float) -> nn.Sequential:
     return nn.Sequential(*layers, convolution(in_channels, 2, bias=True))
 
 
-def _composed(sampling_map: Tensor | None, offset: Tensor) -> Tensor:
+def composed_map(sampling_map: Tensor | None, offset: Tensor) -> Tensor:
     """S(p + offset(p)), or the map of p + offset(p) itself where there is no S yet."""
     if sampling_map is None:
         return map_of_offset(offset)
@@ -127,11 +127,11 @@ def _flow_level(
 ) -> FlowLevel:
     """One level from features N x C x h x w and the coarser level's map N x 2 x h x w, if there is one."""
     first = at_least_float32(correlation(_correlation_volume(garment, condition, previous)))
-    sampling_map = _composed(previous, first)
+    sampling_map = composed_map(previous, first)
 
     warped = sample(garment, sampling_map)
     second = at_least_float32(refinement(torch.cat((warped, condition), dim=1)))
-    sampling_map = _composed(sampling_map, second)
+    sampling_map = composed_map(sampling_map, second)
 
     upsampled = F.interpolate(sampling_map, scale_factor=2.0, mode="bilinear", align_corners=False)
     return FlowLevel(upsampled, (first, second), condition)
