@@ -1,4 +1,4 @@
-"""Drawn people and garments with exact truth: parsing, DensePose, keypoints, appearance flow, any person in any garment."""
+"""Drawn people and garments with exact truth: parsing, DensePose, keypoints, flow, any person in any garment."""
 
 from .garments import Garment, draw_garment
 from .noise import corrupt_parsing

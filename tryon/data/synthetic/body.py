@@ -8,7 +8,7 @@ import numpy as np
 
 from .parts import Finish, Label, Part, ribbon, surface_coordinates
 from .raster import Array
-from .skeleton import HEAD_WIDTH, LEFT, OUTWARD, RIGHT, SHOULDER_DROP, Skeleton
+from .skeleton import HEAD_WIDTH, LEFT, OUTWARD, RIGHT, Skeleton, ramp
 
 ARM_LABELS = (Label.RIGHT_ARM, Label.LEFT_ARM)
 LEG_LABELS = (Label.RIGHT_LEG, Label.LEFT_LEG)
@@ -31,60 +31,60 @@ TUCK_AT = 0.78
 
 @dataclass
 class Body:
-    """Sheets of a person, in groups that are drawn with garments between them."""
+    """Sheets of a person, in groups that are drawn with the garment between them."""
 
     behind: list[Part] = field(default_factory=list)
-    """Hair that falls behind, and arms held behind the back."""
+    """Hair that falls behind, and the tops of arms held behind the back."""
     trunk: list[Part] = field(default_factory=list)
-    """Legs, torso, neck and the tops of the shoulders."""
+    """Legs, torso, neck and the tops of the other arms."""
     bottoms: list[Part] = field(default_factory=list)
     head: list[Part] = field(default_factory=list)
-    front: list[Part] = field(default_factory=list)
-    """Arms, from below the armpit to the hand."""
+    arms: list[list[Part]] = field(default_factory=list)
+    """Each arm from below the armpit to the hand, the person's right one first."""
 
 
 def arm_radius(skeleton: Skeleton, side: int, lengths: Array) -> Array:
     """Half width of a bare arm at body units from the shoulder joint."""
     elbow, wrist = skeleton.arm_lengths(side)
-    levels = np.array([-10, -7, 0, 0.5 * elbow, elbow, elbow + 0.3 * (wrist - elbow), wrist])
-    return skeleton.person.limb * np.interp(lengths, levels, [2.0, 6.5, 9.6, 8.6, 7.2, 7.2, 4.6])
+    levels = np.array([-9, -7, -3, 2, 12, 0.5 * elbow, elbow, elbow + 0.3 * (wrist - elbow), wrist])
+    return skeleton.person.limb * np.interp(lengths, levels, [1.5, 5.0, 8.2, 9.6, 9.4, 8.4, 7.0, 7.1, 4.5])
 
 
 def _arm(skeleton: Skeleton, side: int) -> tuple[list[Part], list[Part]]:
     """An arm's top, which goes under the garment's shoulder, and the rest of it."""
     elbow, wrist = skeleton.arm_lengths(side)
-
-    def piece(start: float, end: float, rows: int, parts: tuple[int, int], depth: float) -> Part:
-        lengths = np.linspace(start, end, rows)
-        radius = arm_radius(skeleton, side, lengths)
-        vertices = ribbon(skeleton.arm(side, lengths), radius * skeleton.unit)
-        return _skin(skeleton, vertices, ARM_LABELS[side], depth, parts)
-
-    near = 0.15 if skeleton.person.arms[side].behind else 0.75
-    top = piece(-10, 26, 10, UPPER_ARM_PARTS[side], min(near, 0.4))
-    rest = [
-        piece(26, elbow, 8, UPPER_ARM_PARTS[side], near),
-        piece(elbow, wrist, 10, LOWER_ARM_PARTS[side], near + 0.05),
-        *_hand(skeleton, side, near + 0.1),
-    ]
-    return [top], rest
+    lengths = np.concatenate(
+        [np.linspace(-9, 24, 12), np.linspace(24, elbow, 9)[1:], np.linspace(elbow, wrist, 11)[1:]]
+    )
+    arm = ribbon(skeleton.arm(side, lengths), arm_radius(skeleton, side, lengths) * skeleton.unit)
+    armpit, joint = 11, 19
+    behind = skeleton.person.arms[side].behind
+    top = _skin(skeleton, arm[: armpit + 1], ARM_LABELS[side], 0.15 if behind else 0.42, UPPER_ARM_PARTS[side])
+    near = 0.15 if behind else 0.75
+    upper = _skin(skeleton, arm[armpit : joint + 1], ARM_LABELS[side], near, UPPER_ARM_PARTS[side])
+    lower = _skin(skeleton, arm[joint:], ARM_LABELS[side], near + 0.03, LOWER_ARM_PARTS[side])
+    return [top], [upper, lower, *_hand(skeleton, side, near + 0.06)]
 
 
 def _hand(skeleton: Skeleton, side: int, depth: float) -> list[Part]:
+    """Thumb and palm; they are one hand in DensePose."""
     _, wrist = skeleton.arm_lengths(side)
     scale = skeleton.person.limb
     parts = (HAND_PARTS[side], HAND_PARTS[side])
-    lengths = np.linspace(0, 21, 9)
-    half_widths = scale * np.interp(lengths, [0, 3, 8, 13, 19, 21], [4.6, 5.2, 6.4, 5.8, 4.2, 2.0])
+    lengths = np.array([-2, 1, 4, 7, 10, 13, 16, 19, 21.5, 23])
+    half_widths = scale * np.array([4.4, 4.7, 5.6, 6.3, 6.3, 5.9, 5.5, 4.9, 3.6, 1.4])
     centres = skeleton.arm(side, wrist + lengths)
     palm = ribbon(centres, half_widths * skeleton.unit)
     forward = centres[-1] - centres[0]
     forward /= np.linalg.norm(forward)
     inward = np.array([forward[1], -forward[0]]) * -OUTWARD[side]
-    reach = np.linspace(0, 1, 5)[:, None]
-    thumb_line = centres[1] + skeleton.unit * scale * (reach * 11 * forward + np.sqrt(reach) * 7.5 * inward)
-    thumb = ribbon(thumb_line, scale * np.array([2.4, 2.4, 2.2, 1.9, 1.0]) * skeleton.unit, columns=3)
-    return [_skin(skeleton, sheet, ARM_LABELS[side], depth, parts) for sheet in (thumb, palm)]
+    reach = np.linspace(0, 1, 6)[:, None]
+    thumb_line = centres[2] + skeleton.unit * scale * (reach * 10 * forward + (2 + np.sqrt(reach) * 5.5) * inward)
+    thumb = ribbon(thumb_line, scale * np.array([2.6, 2.6, 2.4, 2.2, 1.8, 0.8]) * skeleton.unit, columns=3)
+    return [
+        _skin(skeleton, thumb, ARM_LABELS[side], depth, parts),
+        _skin(skeleton, palm, ARM_LABELS[side], depth, parts, Finish.HAND),
+    ]
 
 
 def _skin(
@@ -101,19 +101,21 @@ def _skin(
 
 def _torso(skeleton: Skeleton) -> list[Part]:
     person = skeleton.person
-    down = np.concatenate([[-2, 2, 5, 8, 12, 17, 24], np.linspace(32, person.torso + 14, 16)])
-    slope = np.interp(down, [-2, 2, 5, 8, 12, 17, 24, 32], [9, 13, 19, 26, 31, 32, 30.5, 29]) * person.shoulder / 30
-    half_widths = np.where(down < 32, slope, skeleton.torso_half_width(down))
+    shoulder_rows = [-2, 1, 4, 7, 8.6, 11, 14, 18, 26]
+    shoulder_widths = [9, 13, 19, 25.5, 29, 32, 32.5, 32, 30.5]
+    down = np.concatenate([shoulder_rows, np.linspace(34, person.torso + 14, 16)])
+    slope = np.interp(down, [*shoulder_rows, 34], [*shoulder_widths, 29]) * person.shoulder / 30
+    half_widths = np.where(down < 34, slope, skeleton.torso_half_width(down))
     across = np.linspace(-1, 1, 9)
     trunk = skeleton.torso(half_widths[:, None] * across, down[:, None])
-    neck_rows = np.linspace(0, 1, 7)[:, None]
+    neck_rows = np.linspace(0, 1, 8)[:, None]
     top = skeleton.head + skeleton.unit * 12 * skeleton.head_axes[1]
-    neck_line = top + neck_rows * (skeleton.torso(0.0, 7.0) - top)
-    neck_widths = np.array([9.2, 9.0, 9.0, 9.2, 10.2, 11.5, 12.5]) * (0.6 + 0.4 * person.limb)
+    neck_line = top + neck_rows * (skeleton.torso(0.0, 9.0) - top)
+    neck_widths = np.array([9.4, 9.2, 9.1, 9.1, 9.4, 10.4, 12.0, 13.0]) * (0.6 + 0.4 * person.limb)
     neck = ribbon(neck_line, neck_widths * skeleton.unit)
     return [
         _skin(skeleton, trunk, Label.BACKGROUND, 0.4, (TORSO_PART, TORSO_PART)),
-        _skin(skeleton, neck, Label.BACKGROUND, 0.38, HEAD_PARTS),
+        _skin(skeleton, neck, Label.BACKGROUND, 0.42, HEAD_PARTS),
     ]
 
 
@@ -136,7 +138,7 @@ def _leg(skeleton: Skeleton, side: int) -> list[Part]:
     vertices = ribbon(centres, half_widths)
     foot = (FOOT_PARTS[side], FOOT_PARTS[side])
     coordinates = surface_coordinates(*vertices.shape[:2])
-    shoe = Part(vertices, coordinates, SHOE_LABELS[side], 0.32, Finish.CLOTH, skeleton.person.shoe_colour, foot)
+    shoe = Part(vertices, coordinates, SHOE_LABELS[side], 0.32, Finish.SHOE, skeleton.person.shoe_colour, foot)
     return [*parts, shoe]
 
 
@@ -145,17 +147,17 @@ def _bottoms(skeleton: Skeleton) -> list[Part]:
     waistband = (TUCK_AT if person.tucked else 0.86) * person.torso
     crotch = person.torso + 16
 
-    def cloth(vertices: Array) -> Part:
+    def cloth(vertices: Array, finish: Finish) -> Part:
         coordinates = surface_coordinates(*vertices.shape[:2])
-        return Part(vertices, coordinates, Label.BOTTOMS, 0.45, Finish.CLOTH, person.bottom_colour)
+        return Part(vertices, coordinates, Label.BOTTOMS, 0.45, finish, person.bottom_colour)
 
     across = np.linspace(-1, 1, 9)
     if person.bottom == "skirt":
         end = person.torso + 22 + 62 * person.bottom_length
         down = np.linspace(waistband, end, 14)
-        flare = 1.2 + 13 * person.bottom_length * ramp_from(down, person.torso, end)
+        flare = 1.2 + 13 * person.bottom_length * ramp(down, person.torso, end)
         half_widths = skeleton.torso_half_width(np.minimum(down, person.torso + 10)) + flare
-        return [cloth(skeleton.torso(half_widths[:, None] * across, down[:, None]))]
+        return [cloth(skeleton.torso(half_widths[:, None] * across, down[:, None]), Finish.WAIST)]
     down = np.linspace(waistband, crotch, 9)
     pelvis = skeleton.torso((skeleton.torso_half_width(down) + 1.2)[:, None] * across, down[:, None])
     end = 178.0 if person.bottom == "trousers" else 22 + 40 * person.bottom_length
@@ -165,21 +167,24 @@ def _bottoms(skeleton: Skeleton) -> list[Part]:
     for side in (RIGHT, LEFT):
         half_widths = np.maximum(leg_radius(skeleton, lengths) + ease, 8.5)
         sheets.append(ribbon(skeleton.leg(side, lengths), half_widths * skeleton.unit))
-    return [cloth(sheet) for sheet in (*sheets, pelvis)]
+    return [*(cloth(sheet, Finish.CLOTH) for sheet in sheets), cloth(pelvis, Finish.WAIST)]
 
 
-def ramp_from(values: Array, low: float, high: float) -> Array:
-    """Straight line from 0 at `low` to 1 at `high`, limited to that range."""
-    return np.clip((values - low) / (high - low), 0, 1)
-
-
-def _face(skeleton: Skeleton) -> Part:
-    y = np.sin(np.linspace(-0.5 * np.pi, 0.5 * np.pi, 17))
-    cheeks = np.interp(y, [-1, -0.5, 0, 0.45, 0.75, 1], [1, 1, 1, 0.97, 0.88, 0.72])
+def _face(skeleton: Skeleton) -> list[Part]:
+    """The ears and the face."""
+    person = skeleton.person
+    y = np.sin(np.linspace(-0.5 * np.pi, 0.5 * np.pi, 21))
+    cheeks = np.interp(y, [-1, -0.5, 0, 0.4, 0.7, 0.9, 1], [1, 1, 1, 0.97, 0.9, 0.85, 0.85])
     x = np.linspace(-1, 1, 9)[None, :] * (np.sqrt(np.maximum(1 - y**2, 0)) * cheeks)[:, None]
     coordinates = np.stack([x, np.broadcast_to(y[:, None], x.shape)], axis=2)
-    vertices = skeleton.on_head(x, y[:, None])
-    return Part(vertices, coordinates, Label.FACE, 0.6, Finish.FACE, skeleton.person.skin, HEAD_PARTS)
+    face = Part(skeleton.on_head(x, y[:, None]), coordinates, Label.FACE, 0.6, Finish.FACE, person.skin, HEAD_PARTS)
+    ear_y = np.array([-0.14, -0.1, 0.0, 0.12, 0.22, 0.27])
+    ear_width = HEAD_WIDTH * np.array([0.03, 0.12, 0.16, 0.13, 0.1, 0.03])
+    ears = [
+        ribbon(skeleton.on_head(outward * np.linspace(1.02, 0.94, 6), ear_y), ear_width * skeleton.unit, columns=5)
+        for outward in OUTWARD
+    ]
+    return [*(_skin(skeleton, ear, Label.FACE, 0.5, HEAD_PARTS) for ear in ears), face]
 
 
 def _hair(skeleton: Skeleton) -> tuple[list[Part], list[Part]]:
@@ -246,15 +251,12 @@ def build_body(skeleton: Skeleton) -> Body:
         body.trunk += _leg(skeleton, side)
     body.trunk += _torso(skeleton)
     body.bottoms += _bottoms(skeleton)
-    body.head += [_face(skeleton), *hair_front]
+    body.head += [*_face(skeleton), *hair_front]
     for side in (RIGHT, LEFT):
         top, rest = _arm(skeleton, side)
         if skeleton.person.arms[side].behind:
-            body.behind += [*top, *rest]
+            body.behind += top
         else:
             body.trunk += top
-            body.front += rest
+        body.arms.append(rest)
     return body
-
-
-__all__ = ["ARM_LABELS", "Body", "SHOULDER_DROP", "arm_radius", "build_body"]

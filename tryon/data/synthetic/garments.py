@@ -10,12 +10,14 @@ from .body import arm_radius
 from .parts import Finish, Label, Part, surface_coordinates
 from .person import Colour
 from .raster import Array
-from .skeleton import LEFT, OUTWARD, RIGHT, SHOULDER_DROP, Skeleton, ramp
+from .skeleton import LEFT, OUTWARD, RIGHT, Skeleton, ramp
 
-ARMHOLE = 32.0
+ARMHOLE = 38.0
 """Depth of the armpit below the neck root, in body units."""
 ARMHOLE_ROWS = 7
 """Vertices from the shoulder to the armpit; sleeves share them, so that nothing tears."""
+SLEEVE_START = -5.0
+"""Where sleeves begin on the arm, in body units from the shoulder joint."""
 FRAME_FILL = 0.9
 """Part of the product photo that the garment spans."""
 REFERENCE_CHEST, REFERENCE_TORSO = 29.0, 120.0
@@ -107,7 +109,7 @@ def draw_garment(rng: np.random.Generator) -> Garment:
         "boat": ((21, 24), (4, 7)),
         "polo": ((12, 13.5), (5, 6)),
     }[neckline]
-    sleeve = {"none": (0, 0), "short": (20, 32), "elbow": (46, 58), "long": (104, 116)}[
+    sleeve = {"none": (0, 0), "short": (25, 34), "elbow": (48, 60), "long": (106, 118)}[
         str(rng.choice(["none", "short", "elbow", "long"], p=[0.2, 0.32, 0.16, 0.32]))
     ]
     length = rng.uniform(*((84, 96) if rng.random() < 0.16 else (112, 142)))
@@ -125,8 +127,10 @@ def draw_garment(rng: np.random.Generator) -> Garment:
         neck=rng.uniform(*neck),
         neck_depth=rng.uniform(*depth),
         sleeve=sleeve_length,
-        sleeve_angle=rng.uniform(0.5, 0.95) if sleeve_length < 40 else rng.uniform(0.2, 0.42),
-        cuff=rng.uniform(10.5, 14) if sleeve_length < 60 else rng.uniform(6.5, 9.5),
+        sleeve_angle=rng.uniform(0.8, 1.05)
+        if sleeve_length < 40
+        else rng.uniform(0.24, 0.4) + 0.3 * (sleeve_length < 70),
+        cuff=rng.uniform(10.5, 12.5) if sleeve_length < 70 else rng.uniform(6.5, 9.0),
         pattern=str(rng.choice(PATTERNS)),
         colour=colour,
         second=second,
@@ -150,7 +154,7 @@ def _columns(garment: Garment) -> Array:
 
 def shoulder_line(x: Array | float) -> Array:
     """Height of the shoulders (body units below the neck root) at a distance from the middle."""
-    return np.interp(np.abs(x), [9, 13, 19, 26, 31, 36], [-2, 1, 4, 7, SHOULDER_DROP + 1, 13])
+    return np.interp(np.abs(x), [9, 13, 19, 25.5, 29, 33, 36], [-2, 1, 4, 7, 8.6, 10.8, 13.5])
 
 
 def neckline(garment: Garment, x: Array) -> Array:
@@ -175,12 +179,13 @@ def half_width(garment: Garment, down: Array) -> Array:
 
 
 def _torso_grid(garment: Garment) -> tuple[Array, Array, Array, Array]:
-    """Of the torso sheet's vertices: across, height, half width of their row, and how far below the shoulder (0 to 1)."""
+    """Of the torso sheet's vertices: across, height, their row's half width, and 0 (shoulder) to 1 (armpit and below)."""
     across = _columns(garment)
     t = np.linspace(0, 1, ARMHOLE_ROWS)
     top = neckline(garment, across * garment.shoulder)
     upper = top * (1 - t[:, None]) + ARMHOLE * t[:, None]
-    upper_width = garment.shoulder + (garment.chest - garment.shoulder) * t**2 - 1.6 * np.sin(np.pi * t)
+    inset = 1.6 if garment.sleeve else 3.6
+    upper_width = garment.shoulder + (garment.chest - garment.shoulder) * t**2 - inset * np.sin(np.pi * t)
     hem = garment.length + garment.hem_curve * (0.5 - across**2)
     s = np.linspace(0, 1, 16)[1:, None]
     lower = ARMHOLE * (1 - s) + hem * s
@@ -208,7 +213,7 @@ def _flat_sleeve(garment: Garment, root: Array, outward: float) -> Array:
 
 
 def _sleeve_rows(garment: Garment) -> int:
-    return 6 + int(garment.sleeve / 7)
+    return 6 + int(garment.sleeve / 5)
 
 
 @dataclass(frozen=True)
@@ -247,13 +252,13 @@ def lay_flat(garment: Garment, height: int, width: int) -> FlatGarment:
     return FlatGarment(sheets, scale, origin)
 
 
-def wear(garment: Garment, flat: FlatGarment, skeleton: Skeleton) -> tuple[Part, list[Part | None]]:
+def wear(garment: Garment, flat: FlatGarment, skeleton: Skeleton) -> tuple[Part, list[list[Part]]]:
     """The garment's sheets on a person.
 
-    The torso sheet follows the torso's frame; sleeves start from the same vertices and turn into cross-sections of the arms.
+    The torso sheet follows the torso's frame; sleeves start from its vertices and turn into cross-sections of the arms.
 
     Returns:
-        The torso, and the sleeves of the right and left arm (None for a sleeveless garment).
+        The torso, and the sleeve of the right and of the left arm (none for a sleeveless garment).
     """
     person = skeleton.person
     across, down, widths, below = _torso_grid(garment)
@@ -268,7 +273,7 @@ def wear(garment: Garment, flat: FlatGarment, skeleton: Skeleton) -> tuple[Part,
     bent = np.where(turn > 0, np.sin(turn * across) / np.sin(np.maximum(turn, 1e-6)), across)
     torso = skeleton.torso(bent * worn_width, worn_down)
     for side in (RIGHT, LEFT):
-        raised = skeleton.shoulders[side] - skeleton.torso(OUTWARD[side] * person.shoulder, SHOULDER_DROP)
+        raised = skeleton.shoulders[side] - skeleton.shoulder_rest(side)
         weight = np.clip(OUTWARD[side] * across, 0, 1) ** 2 * (1 - ramp(below, 0, 1))
         torso = torso + weight[..., None] * raised
 
@@ -276,21 +281,22 @@ def wear(garment: Garment, flat: FlatGarment, skeleton: Skeleton) -> tuple[Part,
         coordinates = surface_coordinates(*vertices.shape[:2])
         return Part(vertices, coordinates, Label.GARMENT, depth, Finish.GARMENT, garment.colour, source=source)
 
-    sleeves: list[Part | None] = [None, None]
+    sleeves: list[list[Part]] = [[], []]
     if garment.sleeve:
         for side in (RIGHT, LEFT):
             root = torso[:ARMHOLE_ROWS, 0 if side == RIGHT else -1]
             depth = 0.2 if person.arms[side].behind else 0.8
-            sleeves[side] = part(_worn_sleeve(garment, skeleton, side, root), flat.pixels(flat.sheets[1 + side]), depth)
+            worn = _worn_sleeve(garment, skeleton, side, root)
+            sleeves[side].append(part(worn, flat.pixels(flat.sheets[1 + side]), depth))
     return part(torso, flat.pixels(flat.sheets[0]), 0.55), sleeves
 
 
 def _worn_sleeve(garment: Garment, skeleton: Skeleton, side: int, root: Array) -> Array:
     """A sleeve on an arm, rows × len(root) × 2, outer side first as laid flat."""
-    elbow, wrist = skeleton.arm_lengths(side)
+    _, wrist = skeleton.arm_lengths(side)
     t = np.linspace(0, 1, _sleeve_rows(garment))
     length = min(garment.sleeve, 118.0) * (wrist / 117.0)
-    lengths = length * t
+    lengths = SLEEVE_START + (length - SLEEVE_START) * t
     laid = (1 - t) * 13.5 + t * garment.cuff
     radius = np.maximum(arm_radius(skeleton, side, lengths) + 1.3, WRAP * laid)
     centres = skeleton.arm(side, lengths)
@@ -299,6 +305,8 @@ def _worn_sleeve(garment: Garment, skeleton: Skeleton, side: int, root: Array) -
     outer = OUTWARD[side] * np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
     s = np.linspace(1, -1, len(root))
     sections = centres[:, None] + s[None, :, None] * (radius * skeleton.unit)[:, None, None] * outer[:, None]
-    settle = ramp(lengths, 0, min(30.0, 0.9 * length))[:, None, None]
+    # The outer edge lies on the shoulder at once, the inner one stays with the armpit for longer.
+    reach = np.linspace(7, min(32.0, 0.9 * length), len(root))
+    settle = ramp((lengths[:, None] - SLEEVE_START) / reach, 0, 1)[..., None]
     carried = root[None] + (centres - centres[0])[:, None]
     return carried * (1 - settle) + sections * settle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 import numpy as np
 
@@ -28,14 +28,17 @@ class Label(IntEnum):
     RIGHT_ARM = 13
 
 
-class Finish(Enum):
+class Finish(IntEnum):
     """How a sheet is shaded."""
 
-    SKIN = "skin"
-    FACE = "face"
-    HAIR = "hair"
-    CLOTH = "cloth"
-    GARMENT = "garment"
+    SKIN = 0
+    HAND = 1
+    FACE = 2
+    HAIR = 3
+    CLOTH = 4
+    WAIST = 5
+    SHOE = 6
+    GARMENT = 7
 
 
 @dataclass(frozen=True)

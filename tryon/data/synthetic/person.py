@@ -49,6 +49,16 @@ WALLS: tuple[Colour, ...] = (
     (203, 210, 220),
     (228, 228, 218),
 )
+ARM_POSES = {
+    "down": ((40, 54), (112, 126), False),
+    "front": ((20, 34), (108, 122), False),
+    "hip": ((30, 36), (92, 106), False),
+    "cross": ((-16, 8), (66, 96), False),
+    "raised": ((24, 34), (-34, -14), False),
+    "back": ((16, 26), (96, 112), True),
+}
+"""Range of a hand's `out` and `down` and whether it is `behind` (see `ArmPose`) for each kind of pose."""
+ARM_POSE_SHARES = (0.46, 0.16, 0.16, 0.08, 0.06, 0.08)
 HAIR_STYLES = ("short", "bun", "long", "ponytail", "bob")
 BOTTOM_KINDS = ("trousers", "trousers", "skirt", "shorts")
 
@@ -107,6 +117,7 @@ class Person:
     shoe_colour: Colour
     wall: Colour
     backdrop: str
+    wall_detail: float
     light: float
     fold_seed: int
 
@@ -122,14 +133,7 @@ def _pick(rng: np.random.Generator, colours: tuple[Colour, ...], amount: int) ->
 
 def _arm(rng: np.random.Generator, kind: str) -> ArmPose:
     """A hand's place for one kind of pose."""
-    (out_low, out_high), (down_low, down_high), behind = {
-        "down": ((40, 54), (112, 124), False),
-        "front": ((20, 34), (106, 122), False),
-        "hip": ((30, 36), (90, 104), False),
-        "cross": ((-16, 8), (66, 96), False),
-        "raised": ((24, 34), (-34, -14), False),
-        "back": ((16, 26), (94, 110), True),
-    }[kind]
+    (out_low, out_high), (down_low, down_high), behind = ARM_POSES[kind]
     return ArmPose(
         out=rng.uniform(out_low, out_high),
         down=rng.uniform(down_low, down_high),
@@ -183,6 +187,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         shoe_colour=_pick(rng, ((30, 28, 30), (240, 238, 234), (120, 76, 48), (160, 40, 44)), 8),
         wall=_pick(rng, WALLS, 8),
         backdrop=str(rng.choice(["plain", "gradient", "room"])),
+        wall_detail=rng.random(),
         light=rng.uniform(-0.6, 0.6),
         fold_seed=int(rng.integers(2**31)),
     )

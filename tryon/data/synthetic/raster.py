@@ -32,8 +32,10 @@ def _counter(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _edge(upper: Array, lower: Array, y: NDArray[np.int64]) -> Array:
-    """X of the line from `upper` to `lower` at height y; always evaluated from the upper end, so that both
-    triangles beside an edge get the same number and no sample falls between them.
+    """X of the line from `upper` to `lower` at height y.
+
+    It is evaluated from the upper end, so that both triangles beside an edge get the same number and no sample falls
+    between them.
     """
     height = lower[:, 1] - upper[:, 1]
     slope = (lower[:, 0] - upper[:, 0]) / np.where(height > 0, height, 1.0)

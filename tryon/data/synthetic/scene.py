@@ -6,13 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
 from .body import build_body
 from .garments import FlatGarment, Garment, lay_flat, wear
 from .parts import Finish, Label, Part
 from .person import Person
 from .raster import Raster
+from .shading import (
+    GARMENT_SHADE,
+    Values,
+    backdrop,
+    folds,
+    hair_shade,
+    hand_shade,
+    occlusion,
+    paint_face,
+    round_shade,
+    waist_shade,
+)
 from .skeleton import LEFT, RIGHT, Skeleton
 from .textures import paint
 
@@ -59,40 +70,37 @@ class Rendering:
     neck: NDArray[np.bool_]
 
 
-def _folds(seed: int, x: NDArray, y: NDArray) -> NDArray:
-    rng = np.random.default_rng(seed)
-    total = np.zeros_like(x)
-    for _ in range(5):
-        frequency, direction, phase = rng.uniform(1.0, 2.6), rng.normal(0, 0.5), rng.uniform(0, 2 * np.pi)
-        total += np.sin(2 * np.pi * frequency * (x * np.cos(direction) + y * np.sin(direction)) + phase)
-    return total / 5
-
-
 def photograph(garment: Garment, height: int, width: int) -> Product:
     """The product photo of a garment."""
     flat = lay_flat(garment, height, width)
     cloth = paint(garment, flat, height, width, SUPERSAMPLE)
-    raster = Raster([flat.pixels(sheet) for sheet in flat.sheets], height, width, SUPERSAMPLE)
-    samples = np.flatnonzero(raster.triangle >= 0)
-    colour = np.full((*raster.triangle.shape, 3), PRODUCT_BACKGROUND, dtype=np.float32)
-    y, x = np.divmod(samples, raster.triangle.shape[1])
-    shade = 1 + 0.07 * _folds(
-        garment.fold_seed, x / (60 * flat.scale * SUPERSAMPLE), y / (180 * flat.scale * SUPERSAMPLE)
-    )
-    colour.reshape(-1, 3)[samples] = cloth.reshape(-1, 3)[samples] * shade[:, None]
-    photo = np.clip(raster.average(colour) + 0.5, 0, 255).astype(np.uint8)
-    mask = np.where(raster.at_centres(raster.triangle) >= 0, 255, 0).astype(np.uint8)
-    return Product(photo, mask, cloth, flat)
+    sheets = [flat.pixels(sheet) for sheet in flat.sheets]
+    raster = Raster(sheets, height, width, SUPERSAMPLE)
+    covered = raster.triangle >= 0
+    samples = np.flatnonzero(covered)
+    y, x = (place.astype(np.float32) for place in np.divmod(samples, covered.shape[1]))
+    span = np.float32(garment.chest * flat.scale * SUPERSAMPLE)
+    shade = 1 + 0.09 * folds(garment.fold_seed, x / span, y / (2 * span))
+    # Cloth turns away from the light towards its edges.
+    shade -= 0.3 * occlusion(1 - covered.astype(np.float32), 1.6 * flat.scale * SUPERSAMPLE).ravel()[samples]
+    colour = np.full((covered.size, 3), PRODUCT_BACKGROUND, dtype=np.float32)
+    shade = np.clip(shade, *GARMENT_SHADE)
+    colour[samples] = np.clip(cloth.reshape(-1, 3)[samples] * shade[:, None], 0, 255)
+    photo = raster.average(colour.reshape(*covered.shape, 3))
+    mask = np.where(raster.at_centres(covered), 255, 0).astype(np.uint8)
+    return Product((photo + 0.5).astype(np.uint8), mask, cloth, flat)
 
 
-def _ordered(skeleton: Skeleton, torso: Part, sleeves: list[Part | None]) -> list[Part]:
-    body = build_body(skeleton)
-    arms = skeleton.person.arms
-    behind = [sleeves[side] for side in (RIGHT, LEFT) if arms[side].behind]
-    front = [sleeves[side] for side in (RIGHT, LEFT) if not arms[side].behind]
-    clothes = [torso, *body.bottoms] if skeleton.person.tucked else [*body.bottoms, torso]
-    parts = [*body.behind, *behind, *body.trunk, *clothes, *body.head, *body.front, *front]
-    return [part for part in parts if part is not None]
+def _in_drawing_order(skeleton: Skeleton, torso: Part, sleeves: list[list[Part]]) -> list[Part]:
+    """All sheets, the farthest first."""
+    person, body = skeleton.person, build_body(skeleton)
+    limbs = [[*body.arms[side], *sleeves[side]] for side in (RIGHT, LEFT)]
+    behind = [part for side in (RIGHT, LEFT) if person.arms[side].behind for part in limbs[side]]
+    # The hand that reaches farther across lies on the other arm.
+    sides = sorted((RIGHT, LEFT), key=lambda side: -person.arms[side].out)
+    front = [part for side in sides if not person.arms[side].behind for part in limbs[side]]
+    clothes = [torso, *body.bottoms] if person.tucked else [*body.bottoms, torso]
+    return [*body.behind, *behind, *body.trunk, *clothes, *body.head, *front]
 
 
 def _densepose(parts: list[Part], height: int, width: int) -> NDArray[np.uint8]:
@@ -106,80 +114,74 @@ def _densepose(parts: list[Part], height: int, width: int) -> NDArray[np.uint8]:
     return result.reshape(height, width)
 
 
-def _occlusion(depth: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
-    """How much nearer the surroundings of each sample are than the sample itself."""
-    levels = Image.fromarray((255 * depth).astype(np.uint8))
-    near = np.asarray(levels.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius)), dtype=np.float32)
-    return np.maximum(near / 255 - depth, 0)
+def _look_up(cloth: NDArray[np.uint8], source: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Colours of the cloth at product-photo positions (x, y) in pixels."""
+    sample = np.rint(source * SUPERSAMPLE + (SUPERSAMPLE - 1) / 2).astype(np.intp)
+    return cloth[np.clip(sample[:, 1], 0, cloth.shape[0] - 1), np.clip(sample[:, 0], 0, cloth.shape[1] - 1)]
 
 
-def _backdrop(person: Person, height: int, width: int) -> NDArray[np.float32]:
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / np.float32(height)
-    wall = np.asarray(person.wall, dtype=np.float32)
-    shade = 1 + 0.05 * person.light * (x - 0.4)
-    if person.backdrop == "gradient":
-        shade = shade * (1.03 - 0.14 * y)
-    if person.backdrop == "room":
-        shade = shade * np.where(y > 0.86, 0.86 - 0.1 * (y - 0.86), 1.0)
-    return wall * shade[..., None]
+def _shade(person: Person, finish: NDArray[np.intp], across: Values, along: Values, folding: Values) -> Values:
+    shade = round_shade(across, person.light)
+    for kind, detail in (
+        (Finish.HAND, hand_shade),
+        (Finish.WAIST, waist_shade),
+        (Finish.HAIR, lambda a, b: hair_shade(person.fold_seed, a, b)),
+    ):
+        chosen = np.flatnonzero(finish == kind)
+        shade[chosen] *= detail(across[chosen], along[chosen])
+    cloth = np.isin(finish, (Finish.GARMENT, Finish.CLOTH, Finish.WAIST))
+    shade[cloth] += 0.1 * folding[cloth]
+    return shade
 
 
 def render(person: Person, garment: Garment, product: Product) -> Rendering:
     """A person wearing a garment, at the size of its product photo."""
     height, width = product.mask.shape
     skeleton = Skeleton(person, height, width)
-    parts = _ordered(skeleton, *wear(garment, product.flat, skeleton))
+    parts = _in_drawing_order(skeleton, *wear(garment, product.flat, skeleton))
     raster = Raster([part.vertices for part in parts], height, width, SUPERSAMPLE)
     shown = raster.triangle.ravel()
     samples = np.flatnonzero(shown >= 0)
     part_of = raster.sheet_of[shown[samples]]
     finish = np.array([part.finish for part in parts])[part_of]
-    coordinates = raster.interpolate([part.coordinates for part in parts], samples)
-
+    across, along = raster.interpolate([part.coordinates for part in parts], samples).astype(np.float32).T
     colour = np.array([part.colour for part in parts], dtype=np.float32)[part_of]
-    on_garment = finish == Finish.GARMENT
-    nowhere = np.full((1, 1, 2), np.nan)
-    sources = [np.broadcast_to(nowhere, part.vertices.shape) if part.source is None else part.source for part in parts]
-    source = raster.interpolate(sources, samples[on_garment])
-    texel = np.rint(source * SUPERSAMPLE + (SUPERSAMPLE - 1) / 2).astype(np.intp)
-    texel_x = np.clip(texel[:, 0], 0, width * SUPERSAMPLE - 1)
-    texel_y = np.clip(texel[:, 1], 0, height * SUPERSAMPLE - 1)
-    colour[on_garment] = product.cloth[texel_y, texel_x]
+
+    garment_samples = np.flatnonzero(finish == Finish.GARMENT)
+    sources = [part.source if part.source is not None else np.zeros_like(part.vertices) for part in parts]
+    source = raster.interpolate(sources, samples[garment_samples])
+    colour[garment_samples] = _look_up(product.cloth, source)
+    face = np.flatnonzero(finish == Finish.FACE)
+    colour[face] = paint_face(person, colour[face], across[face], along[face])
 
     depth = np.zeros(shown.size, dtype=np.float32)
     depth[samples] = np.array([part.depth for part in parts], dtype=np.float32)[part_of]
-    depth = depth.reshape(raster.triangle.shape)
-    shadow = _occlusion(depth, 4 * skeleton.unit * SUPERSAMPLE).ravel()[samples]
-    across = coordinates[:, 0]
-    shade = 1.02 - 0.22 * across**2 + 0.12 * person.light * across
-    shade -= 0.7 * shadow
-    y, x = np.divmod(samples[on_garment], raster.triangle.shape[1])
-    span = 60 * skeleton.unit * SUPERSAMPLE
-    shade[on_garment] += 0.06 * _folds(person.fold_seed, x / span, y / (2 * span))
-    colour *= shade[:, None].astype(np.float32)
+    shadow = occlusion(depth.reshape(raster.triangle.shape), 4.5 * skeleton.unit * SUPERSAMPLE).ravel()[samples]
+    y, x = (place.astype(np.float32) for place in np.divmod(samples, raster.triangle.shape[1]))
+    span = np.float32(person.chest * skeleton.unit * SUPERSAMPLE)
+    shade = _shade(person, finish, across, along, folds(person.fold_seed, x / span, y / span)) - 0.8 * shadow
+    colour *= np.clip(shade, *GARMENT_SHADE)[:, None]
 
     canvas = np.zeros((shown.size, 4), dtype=np.float32)
-    canvas[samples, :3] = np.clip(colour, 0, 255)
+    canvas[samples, :3] = np.minimum(colour, 255)
     canvas[samples, 3] = 1
     mean = raster.average(canvas.reshape(*raster.triangle.shape, 4))
-    photo = mean[..., :3] + (1 - mean[..., 3:]) * _backdrop(person, height, width)
+    photo = mean[..., :3] + (1 - mean[..., 3:]) * backdrop(person, mean[..., 3], skeleton.unit)
 
-    centre_sheet = np.where(
-        raster.at_centres(raster.triangle) >= 0, raster.sheet_of[raster.at_centres(raster.triangle)], len(parts)
-    )
+    everywhere = np.full((shown.size, 2), np.nan, dtype=np.float32)
+    everywhere[samples[garment_samples]] = source
+    at_centres = raster.at_centres(everywhere.reshape(*raster.triangle.shape, 2))
+    centre = raster.at_centres(raster.triangle)
+    sheet = np.where(centre >= 0, raster.sheet_of[centre], len(parts))
     labels = np.array([*(part.label for part in parts), Label.BACKGROUND], dtype=np.uint8)
-    bare = np.array([*(p.finish == Finish.SKIN and p.label == Label.BACKGROUND for p in parts), False])
-    full_source = np.full((shown.size, 2), np.nan, dtype=np.float32)
-    full_source[samples[on_garment]] = source
-    full_source = full_source.reshape(*raster.triangle.shape, 2)
-
+    bare = np.array([*(part.finish == Finish.SKIN and part.label == Label.BACKGROUND for part in parts), False])
     keypoints = np.concatenate([skeleton.keypoints(), np.ones((18, 1))], axis=1)
     inside = ((keypoints[:, :2] >= 0) & (keypoints[:, :2] <= [width - 1, height - 1])).all(axis=1)
     return Rendering(
         photo=np.clip(photo + 0.5, 0, 255).astype(np.uint8),
-        parsing=labels[centre_sheet],
+        parsing=labels[sheet],
         densepose=_densepose(parts, height, width),
         keypoints=keypoints * inside[:, None],
-        source=np.ascontiguousarray(np.moveaxis(raster.at_centres(full_source), 2, 0)),
-        neck=bare[centre_sheet],
+        source=np.ascontiguousarray(np.moveaxis(at_centres, 2, 0)),
+        neck=bare[sheet],
     )

@@ -12,7 +12,7 @@ FRAME_HEIGHT, FRAME_WIDTH = 256, 192
 
 UPPER_ARM, FOREARM = 62.0, 55.0
 THIGH, SHIN = 92.0, 88.0
-SHOULDER_DROP = 9.0
+SHOULDER_DROP = 19.0
 HEAD_HEIGHT, HEAD_WIDTH = 25.0, 18.5
 """Half height and half width of the head."""
 NECK_LENGTH = 36.0
@@ -59,7 +59,7 @@ class Skeleton:
         self.unit = frame * person.scale
         """Pixels in one body unit."""
         self._root = np.array([(width - 1) / 2 + person.shift * frame, person.neck_height * frame])
-        self.shoulders = [self.torso(OUTWARD[side] * person.shoulder, SHOULDER_DROP) for side in (RIGHT, LEFT)]
+        self.shoulders = [self.shoulder_rest(side) for side in (RIGHT, LEFT)]
         self.hips = [self.torso(OUTWARD[side] * 0.5 * person.hip, person.torso) for side in (RIGHT, LEFT)]
         self.elbows, self.wrists = [], []
         for side in (RIGHT, LEFT):
@@ -103,10 +103,14 @@ class Skeleton:
         offset = np.stack([middle + across * np.cos(tilt), down + across * np.sin(tilt)], axis=-1)
         return self._root + self.unit * offset
 
+    def shoulder_rest(self, side: int) -> Array:
+        """Photo position of a shoulder joint while its arm hangs."""
+        return self.torso(OUTWARD[side] * 0.95 * self.person.shoulder, SHOULDER_DROP)
+
     def torso_half_width(self, down: Array | float) -> Array:
         """Half width of the bare torso below the shoulders, in body units."""
         person = self.person
-        levels = [0, 30, 50, 0.66 * person.torso, 0.97 * person.torso, person.torso + 20, person.torso + 60]
+        levels = [0, 34, 52, 0.66 * person.torso, 0.97 * person.torso, person.torso + 20, person.torso + 60]
         widths = [
             person.shoulder,
             person.chest,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from .garments import ARMHOLE_ROWS, FlatGarment, Garment
+from .person import Colour
 from .raster import Array
+
+Values = NDArray[np.float32]
+Points = list[tuple[float, float]]
 
 
 def paint(garment: Garment, flat: FlatGarment, height: int, width: int, supersample: int) -> NDArray[np.uint8]:
@@ -20,23 +26,21 @@ def paint(garment: Garment, flat: FlatGarment, height: int, width: int, supersam
     """
     scale = flat.scale * supersample
     origin = flat.origin * supersample + (supersample - 1) / 2
-    y, x = np.mgrid[0 : height * supersample, 0 : width * supersample]
-    x, y = (x - origin[0]) / scale, (y - origin[1]) / scale
-    colours = np.array([garment.colour, garment.second, garment.third], dtype=np.uint8)
-    cloth = colours[_pattern(garment, x, y)]
-    image = Image.fromarray(cloth)
-    draw = ImageDraw.Draw(image)
 
-    def place(points: Array) -> list[tuple[float, float]]:
+    def place(points: Array) -> Points:
         return [(float(px), float(py)) for px, py in points * scale + origin]
 
+    y, x = np.mgrid[0 : height * supersample, 0 : width * supersample].astype(np.float32)
+    x, y = (x - origin[0]) / scale, (y - origin[1]) / scale
+    piece = _pieces(flat, place, x.shape)
+    for index, sleeve in enumerate(flat.sheets[1:], start=1):
+        on_sleeve = piece == index
+        x[on_sleeve], y[on_sleeve] = _along_sleeve(sleeve, x[on_sleeve], y[on_sleeve])
+    pattern = _pattern(garment, x, y)
     if garment.contrast_sleeves:
-        for sleeve in flat.sheets[1:]:
-            outline = np.concatenate([sleeve[:, 0], sleeve[-1], sleeve[::-1, -1], sleeve[0, ::-1]])
-            middle = outline.mean(axis=0)
-            outward = np.sign(middle[0])
-            beyond = np.where((outline[:, :1] - middle) * outward > 0, 6.0 * outward, 0.0)
-            draw.polygon(place(outline + beyond * [1, 0]), fill=garment.second)
+        pattern[piece > 0] = 1
+    image = Image.fromarray(np.array([garment.colour, garment.second, garment.third], dtype=np.uint8)[pattern])
+    draw = ImageDraw.Draw(image)
     if garment.pattern == "print":
         _print(draw, garment, place)
     if garment.pattern == "lettering":
@@ -45,30 +49,55 @@ def paint(garment: Garment, flat: FlatGarment, height: int, width: int, supersam
     return np.asarray(image)
 
 
-def _pattern(garment: Garment, x: Array, y: Array) -> NDArray[np.intp]:
+def _outline(sheet: Array) -> Array:
+    """Border of a sheet, once round."""
+    return np.concatenate([sheet[0], sheet[1:, -1], sheet[-1, -2::-1], sheet[-2:0:-1, 0]])
+
+
+def _pieces(flat: FlatGarment, place: Callable[[Array], Points], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Index of the sheet at every sample; sleeves reach a little past their outer edges."""
+    image = Image.new("L", (shape[1], shape[0]))
+    draw = ImageDraw.Draw(image)
+    for index, sleeve in enumerate(flat.sheets[1:], start=1):
+        outline = place(_outline(sleeve))
+        draw.polygon(outline, fill=index)
+        draw.line([*outline, outline[0]], fill=index, width=5)
+    draw.polygon(place(_outline(flat.sheets[0])), fill=0)
+    return np.asarray(image)
+
+
+def _along_sleeve(sleeve: Array, x: Values, y: Values) -> tuple[Values, Values]:
+    """Places on a sleeve in a frame whose y axis runs down the sleeve; it continues the torso's at the shoulder."""
+    start, end = sleeve[0].mean(axis=0), sleeve[-1].mean(axis=0)
+    down = (end - start) / np.linalg.norm(end - start)
+    dx, dy = x - start[0], y - start[1]
+    return start[0] + dx * down[1] - dy * down[0], start[1] + dx * down[0] + dy * down[1]
+
+
+def _pattern(garment: Garment, x: Values, y: Values) -> NDArray[np.uint8]:
     """Which of the garment's colours lies at a place, in garment units."""
     period = 2 * garment.chest * garment.pattern_size
     phase = garment.pattern_phase
     kind = garment.pattern
     if kind == "horizontal":
-        return ((y / period + phase) % 1 < 0.5).astype(np.intp)
+        return ((y / period + phase) % 1 < 0.5).astype(np.uint8)
     if kind == "vertical":
-        return ((x / period + phase) % 1 < 0.5).astype(np.intp)
+        return ((x / period + phase) % 1 < 0.5).astype(np.uint8)
     if kind == "diagonal":
-        return (((x + y) / (1.41 * period) + phase) % 1 < 0.5).astype(np.intp)
+        return (((x + y) / (1.41 * period) + phase) % 1 < 0.5).astype(np.uint8)
     if kind == "checks":
         across, down = (x / period + phase) % 1 < 0.5, (y / period) % 1 < 0.5
-        return across.astype(np.intp) + down.astype(np.intp)
+        return across.astype(np.uint8) + down.astype(np.uint8)
     if kind == "dots":
         row = np.floor(y / (0.87 * period))
         dx = (x / period + 0.5 * (row % 2) + phase) % 1 - 0.5
         dy = 0.87 * (y / (0.87 * period) - row - 0.5)
-        return (dx**2 + dy**2 < 0.075).astype(np.intp)
+        return (dx**2 + dy**2 < 0.075).astype(np.uint8)
     if kind == "blocks":
         boundary = 40 + 50 * phase
         band = 6 + 60 * garment.pattern_size
-        return (y > boundary).astype(np.intp) + (y > boundary + band).astype(np.intp)
-    return np.zeros(x.shape, dtype=np.intp)
+        return (y > boundary).astype(np.uint8) + (y > boundary + band).astype(np.uint8)
+    return np.zeros(x.shape, dtype=np.uint8)
 
 
 def _star(points: int, inner: float) -> Array:
@@ -77,12 +106,12 @@ def _star(points: int, inner: float) -> Array:
     return np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1)
 
 
-def _print(draw: ImageDraw.ImageDraw, garment: Garment, place: object) -> None:
+def _print(draw: ImageDraw.ImageDraw, garment: Garment, place: Callable[[Array], Points]) -> None:
     centre = np.array([0.0, 62.0])
     size = garment.chest * (0.36 + 0.9 * garment.pattern_size)
 
-    def fill(points: Array, colour: object) -> None:
-        draw.polygon(place(centre + size * points), fill=colour)  # type: ignore[operator]
+    def fill(points: Array, colour: Colour) -> None:
+        draw.polygon(place(centre + size * points), fill=colour)
 
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     disc = np.stack([np.sin(turn), np.cos(turn)], axis=1)
@@ -119,16 +148,18 @@ def _letter(image: Image.Image, garment: Garment, scale: float, origin: Array) -
     image.paste(garment.second, corner, word)
 
 
-def _trim(draw: ImageDraw.ImageDraw, garment: Garment, flat: FlatGarment, place: object, scale: float) -> None:
+def _trim(
+    draw: ImageDraw.ImageDraw, garment: Garment, flat: FlatGarment, place: Callable[[Array], Points], scale: float
+) -> None:
     """Neck band, cuffs and hem."""
     shade = tuple(int(0.82 * value) for value in garment.colour)
     colour = garment.second if garment.contrast_trim else shade
     torso = flat.sheets[0]
     inside = np.abs(torso[0, :, 0]) <= garment.neck + 1e-9
-    draw.line(place(torso[0, inside]), fill=colour, width=max(1, round(5.5 * scale)), joint="curve")  # type: ignore[operator]
+    draw.line(place(torso[0, inside]), fill=colour, width=max(1, round(5.5 * scale)), joint="curve")
     for sleeve in flat.sheets[1:]:
-        draw.line(place(sleeve[-1]), fill=colour, width=max(1, round(4.5 * scale)))  # type: ignore[operator]
-        draw.line(place(sleeve[0]), fill=shade, width=max(1, round(0.9 * scale)))  # type: ignore[operator]
+        draw.line(place(sleeve[-1]), fill=colour, width=max(1, round(4.5 * scale)))
+        draw.line(place(sleeve[0]), fill=shade, width=max(1, round(0.9 * scale)))
     if not flat.sheets[1:]:
         for column in (0, -1):
-            draw.line(place(torso[:ARMHOLE_ROWS, column]), fill=colour, width=max(1, round(3 * scale)))  # type: ignore[operator]
+            draw.line(place(torso[:ARMHOLE_ROWS, column]), fill=colour, width=max(1, round(3 * scale)))

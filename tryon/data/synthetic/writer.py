@@ -98,14 +98,13 @@ def _write(
     size: tuple[int, int],
     seed: int,
     parsing_noise: float,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int], object],
 ) -> None:
     for split, count in (("train", train), ("test", test)):
         kinds = ["img", GARMENT_FOLDER[split], "edge", "label", "densepose", "pose", "flow"]
         for kind in kinds + ["truth"] * (split == "test"):
             if count:
                 (root / f"{split}_{kind}").mkdir()
-    done, total = 0, train + 2 * test
     for index in range(train):
         sample = draw_sample(seed, TRAIN, index)
         product = photograph(sample.garment, *size)
@@ -114,29 +113,9 @@ def _write(
         _write_garment(root, "train", f"{index:06d}_1", product)
         _write_person(root, "train", name, rendering, corrupt_parsing(rendering, parsing_noise, sample.mistakes))
         _flow(root / "train_flow" / f"{name}.npz", rendering)
-        done += 1
-        progress(done, total)
-
-    samples = [draw_sample(seed, TEST, index) for index in range(test)]
-    products = [photograph(sample.garment, *size) for sample in samples]
-    for index, product in enumerate(products):
-        _write_garment(root, "test", f"{index:06d}_1", product)
-    lists = {"paired": np.arange(test), "unpaired": unpaired_garments(seed, test)} if test else {}
-    for kind, garments in lists.items():
-        lines = []
-        for index, worn in enumerate(garments):
-            sample = samples[index]
-            rendering = render(sample.person, samples[worn].garment, products[worn])
-            person, garment = f"{index:06d}_0", f"{worn:06d}_1"
-            if kind == "paired":
-                parsing = corrupt_parsing(rendering, parsing_noise, sample.mistakes)
-                _write_person(root, "test", person, rendering, parsing)
-            _image(root / "test_truth" / f"{person}__{garment}.png", rendering.photo)
-            _flow(root / "test_flow" / f"{person}__{garment}.npz", rendering)
-            lines.append(f"{person}.png {garment}.png\n")
-            done += 1
-            progress(done, total)
-        (root / f"test_pairs_{kind}.txt").write_text("".join(lines))
+        progress(1)
+    if test:
+        _write_test(root, test, size, seed, parsing_noise, progress)
     facts = {
         "format": FORMAT,
         "kind": "synthetic",
@@ -149,6 +128,30 @@ def _write(
     (root / "dataset.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
+def _write_test(
+    root: Path, count: int, size: tuple[int, int], seed: int, parsing_noise: float, progress: Callable[[int], object]
+) -> None:
+    samples = [draw_sample(seed, TEST, index) for index in range(count)]
+    products = [photograph(sample.garment, *size) for sample in samples]
+    others = unpaired_garments(seed, count)
+    pairs: dict[str, list[str]] = {"paired": [], "unpaired": []}
+    for index, sample in enumerate(samples):
+        person = f"{index:06d}_0"
+        _write_garment(root, "test", f"{index:06d}_1", products[index])
+        for kind, worn in (("paired", index), ("unpaired", others[index])):
+            garment = f"{worn:06d}_1"
+            rendering = render(sample.person, samples[worn].garment, products[worn])
+            if kind == "paired":
+                parsing = corrupt_parsing(rendering, parsing_noise, sample.mistakes)
+                _write_person(root, "test", person, rendering, parsing)
+            _image(root / "test_truth" / f"{person}__{garment}.png", rendering.photo)
+            _flow(root / "test_flow" / f"{person}__{garment}.npz", rendering)
+            pairs[kind].append(f"{person}.png {garment}.png\n")
+        progress(1)
+    for kind, lines in pairs.items():
+        (root / f"test_pairs_{kind}.txt").write_text("".join(lines))
+
+
 def synthesize(
     out: Path,
     train: int,
@@ -156,7 +159,7 @@ def synthesize(
     size: tuple[int, int],
     seed: int,
     parsing_noise: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> None:
     """Draw a data set and write it as a VITON-style folder.
 
@@ -170,7 +173,7 @@ def synthesize(
         size: height and width of every picture in pixels.
         seed: 0 or more.
         parsing_noise: how wrong the written parsing is, 0 (exact) to 1; see `corrupt_parsing`.
-        progress: called after each photo with the number of photos done and of all.
+        progress: called with 1 after each person, `train` + `test` times in all.
 
     Raises:
         InputError: an argument is out of range, or `out` cannot be made or holds something.
@@ -183,7 +186,7 @@ def synthesize(
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}), want a folder that can be written") from error
     try:
-        _write(work, train, test, size, seed, parsing_noise, progress or (lambda done, total: None))
+        _write(work, train, test, size, seed, parsing_noise, progress or (lambda people: None))
         work.chmod(0o755)
         if out.exists():
             out.rmdir()
