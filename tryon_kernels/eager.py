@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def memory_format_of(tensor: Tensor) -> torch.memory_format:
-    """Memory format of outputs computed from this N x C x H x W tensor: channels_last where its channels lie together."""
+    """Memory format of outputs made from this N x C x H x W tensor: channels_last where its channels lie together."""
     channels_together = tensor.shape[1] > 1 and tensor.stride(1) == 1
     return torch.channels_last if channels_together and not tensor.is_contiguous() else torch.contiguous_format
 

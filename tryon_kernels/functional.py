@@ -84,9 +84,9 @@ def correlation(
     """Correlation volume: how alike each feature is to those around the same place in another map.
 
     output[n, k, i, j] = mean over c of first[n, c, y, x] * second[n, c, y + stride * dy, x + stride * dx] with
-    y = stride * i, x = stride * j, dy and dx from -radius to radius, k = (dy + radius) * (2 * radius + 1) + dx + radius,
-    and zeros outside the second map; then, with a negative slope, leaky ReLU. It is the cost volume of PWC-Net
-    (arXiv 1709.02371). Products and sums are float32 at least.
+    y = stride * i, x = stride * j, dy and dx from -radius to radius and channel
+    k = (dy + radius) * (2 * radius + 1) + (dx + radius), and zeros outside the second map; then, with a negative slope,
+    leaky ReLU. It is the cost volume of PWC-Net (arXiv 1709.02371). Products and sums are float32 at least.
 
     Args:
         first: N x C x H x W, float16, bfloat16, float32 or float64, any strides.

@@ -20,8 +20,8 @@ from tryon_kernels.ops.library import (
 
 library.define("warp(Tensor input, Tensor flow, str padding_mode) -> Tensor")
 library.define(
-    "warp_backward(Tensor grad_output, Tensor input, Tensor flow, str padding_mode, bool input_needed, bool flow_needed)"
-    " -> (Tensor, Tensor)"
+    "warp_backward(Tensor grad_output, Tensor input, Tensor flow, str padding_mode,"
+    " bool input_needed, bool flow_needed) -> (Tensor, Tensor)"
 )
 
 

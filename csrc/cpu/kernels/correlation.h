@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/kernels/image.h"
+#include "cpu/kernels/scalar.h"
+
+// Correlation volume: for one image row and one vertical displacement it is a banded matrix product, of which the
+// 2 radius + 1 diagonals are kept. Both gradients are two more products with the same band.
+//
+// A stride needs no mention here: it is the same as stride 1 on every stride-th row and column, so the caller gives
+// strided images. Rows are numbered through all images, and each call writes the rows [begin, end) and nothing else.
+namespace tryon_kernels {
+
+struct Window {
+  int64_t channels, height, width, radius;
+  int64_t side() const { return 2 * radius + 1; }
+};
+
+// Leaky ReLU after the correlation; a slope of 1 is none. A gradient reads the slope off the output's sign.
+template <class T>
+struct Activation {
+  Wide<T> negative_slope;
+  Image<const T> output;  // used by the gradients only, and only with a slope
+  bool used;
+};
+
+enum class Operand { kFirst, kSecond };
+
+// Bytes that one call may scribble on, aligned to `kWorkspaceAlignment`.
+constexpr int64_t kWorkspaceAlignment = 64;
+template <class T>
+int64_t correlation_workspace(const Window& window);
+
+template <class T>
+void correlation_forward(const Window& window, Image<const T> first, Image<const T> second,
+                         const Activation<T>& activation, Image<T> output, void* workspace, int64_t begin, int64_t end);
+
+// Gradient of one operand from that of the output and the other operand.
+template <class T>
+void correlation_backward(const Window& window, Operand operand, Image<const T> grad_output,
+                          const Activation<T>& activation, Image<const T> other, Image<T> gradient, void* workspace,
+                          int64_t begin, int64_t end);
+
+}  // namespace tryon_kernels

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <torch/csrc/stable/tensor.h>
+
+#include <optional>
+#include <string>
+#include <tuple>
+
+// The ops' CPU implementations; tryon_kernels/ops holds their schemas.
+namespace tryon_kernels::cpu {
+
+using torch::stable::Tensor;
+
+Tensor warp(const Tensor& input, const Tensor& flow, const std::string& padding_mode);
+std::tuple<Tensor, Tensor> warp_backward(const Tensor& grad_output, const Tensor& input, const Tensor& flow,
+                                         const std::string& padding_mode, bool input_needed, bool flow_needed);
+
+Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& padding_mode, bool align_corners);
+std::tuple<Tensor, Tensor> grid_sample_backward(const Tensor& grad_output, const Tensor& input, const Tensor& grid,
+                                                const std::string& padding_mode, bool align_corners, bool input_needed,
+                                                bool grid_needed);
+
+Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
+                   std::optional<double> negative_slope);
+std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const Tensor& first, const Tensor& second,
+                                                const std::optional<Tensor>& output, int64_t radius, int64_t stride,
+                                                std::optional<double> negative_slope, bool first_needed,
+                                                bool second_needed);
+
+}  // namespace tryon_kernels::cpu

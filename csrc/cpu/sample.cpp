@@ -1,0 +1,137 @@
+#include "cpu/kernels/sample.h"
+
+#include <numeric>
+
+#include "cpu/ops.h"
+#include "cpu/tensors.h"
+#include "cpu/threads.h"
+
+namespace tryon_kernels::cpu {
+namespace {
+
+// Where the positions' tensor holds what: N x 2 x Ho x Wo for a flow, N x Ho x Wo x 2 for a grid.
+struct Axes {
+  const char* name;
+  int axis, row, column;
+};
+constexpr Axes kFlow{"flow", 1, 2, 3};
+constexpr Axes kGrid{"grid", 3, 1, 2};
+
+template <class P>
+Positions<P> positions_of(const Tensor& tensor, const Axes& axes) {
+  const Image<P> image = image_of<P>(tensor);
+  return {image.data, image.image, tensor.stride(axes.axis), tensor.stride(axes.row), tensor.stride(axes.column)};
+}
+
+Sampling check(const Tensor& input, const Tensor& positions, const Axes& axes, const std::string& padding_mode,
+               Coordinates coordinates) {
+  check_image("input", input);
+  STD_TORCH_CHECK(input.size(2) > 0 && input.size(3) > 0, "input: got shape ", shape_of(input),
+                  ", expected a height and width of 1 or more");
+  STD_TORCH_CHECK(positions.is_cpu(), axes.name, ": expected a CPU tensor");
+  STD_TORCH_CHECK(positions.dim() == 4 && positions.size(axes.axis) == 2, axes.name, ": got shape ",
+                  shape_of(positions), ", expected N x ", axes.axis == 1 ? "2 x Ho x Wo" : "Ho x Wo x 2");
+  STD_TORCH_CHECK(positions.size(0) == input.size(0), axes.name, ": got a batch of ", positions.size(0),
+                  ", expected that of input, ", input.size(0));
+  check_dtype(axes.name, positions, wide_type(input));
+  STD_TORCH_CHECK(padding_mode == "border" || padding_mode == "zeros", "padding_mode: got \"", padding_mode,
+                  "\", expected \"zeros\" or \"border\"");
+  return {coordinates,
+          padding_mode == "border",
+          input.size(1),
+          input.size(2),
+          input.size(3),
+          positions.size(axes.row),
+          positions.size(axes.column)};
+}
+
+Tensor forward(const Tensor& input, const Tensor& positions, const Axes& axes, const std::string& padding_mode,
+               Coordinates coordinates) {
+  const Sampling sampling = check(input, positions, axes, padding_mode, coordinates);
+  const Tensor output = new_output(input, {input.size(0), sampling.channels, sampling.out_height, sampling.out_width},
+                                   input.scalar_type());
+  with_number_type("input", input, [&]<class T>(T) {
+    const auto from = image_of<const T>(input);
+    const auto at = positions_of<const Wide<T>>(positions, axes);
+    const auto to = image_of<T>(output);
+    for_each_range(input.size(0) * sampling.out_height, 4 * sampling.out_width * (sampling.channels + 4),
+                   [&](int64_t begin, int64_t end) { sample_forward<T>(sampling, from, at, to, begin, end); });
+  });
+  return output;
+}
+
+// Images are split into just so many blocks of channels that every thread gets equally many blocks: the sums within a
+// block run through the output pixels in order, so they do not depend on the split.
+int64_t blocks_of_channels(int64_t images, int64_t channels) {
+  const int64_t threads = thread_count();
+  return std::min(channels, threads / std::gcd(images, threads));
+}
+
+std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& input, const Tensor& positions,
+                                    const Axes& axes, const std::string& padding_mode, Coordinates coordinates,
+                                    bool input_needed, bool positions_needed) {
+  const Sampling sampling = check(input, positions, axes, padding_mode, coordinates);
+  const int64_t images = input.size(0), channels = sampling.channels;
+  check_shape("grad_output", grad_output, {images, channels, sampling.out_height, sampling.out_width});
+  check_dtype("grad_output", grad_output, input.scalar_type());
+  const Tensor grad_input = new_gradient(input, input_needed);
+  const Tensor grad_positions = new_gradient(positions, positions_needed);
+  with_number_type("input", input, [&]<class T>(T) {
+    using P = Wide<T>;
+    const auto grad = image_of<const T>(grad_output);
+    const auto at = positions_of<const P>(positions, axes);
+    if (positions_needed) {
+      const auto from = image_of<const T>(input);
+      const auto to = positions_of<P>(grad_positions, axes);
+      for_each_range(
+          images * sampling.out_height, 8 * sampling.out_width * (channels + 4),
+          [&](int64_t begin, int64_t end) { sample_backward_positions<T>(sampling, grad, from, at, to, begin, end); });
+    }
+    if (input_needed && grad_input.numel() > 0) {
+      const auto to = image_of<T>(grad_input);
+      const bool is_wide = std::is_same_v<T, P>;
+      const Tensor wide =
+          is_wide ? grad_input
+                  : new_output(grad_input, {images, channels, sampling.height, sampling.width}, wide_type(input));
+      const auto sums = image_of<P>(wide);
+      const int64_t blocks = blocks_of_channels(images, channels);
+      const int64_t cost = sampling.height * sampling.width + 4 * sampling.out_height * sampling.out_width;
+      for_each_range(images * blocks, cost * channels / blocks, [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t block = task % blocks;
+          sample_backward_input<T>(sampling, grad, at, sums, to, task / blocks, channels * block / blocks,
+                                   channels * (block + 1) / blocks);
+        }
+      });
+    }
+  });
+  return {grad_input, grad_positions};
+}
+
+Coordinates coordinates_of(bool align_corners) {
+  return align_corners ? Coordinates::kCornersAligned : Coordinates::kEdgesAligned;
+}
+
+}  // namespace
+
+Tensor warp(const Tensor& input, const Tensor& flow, const std::string& padding_mode) {
+  return forward(input, flow, kFlow, padding_mode, Coordinates::kPixelOffsets);
+}
+
+std::tuple<Tensor, Tensor> warp_backward(const Tensor& grad_output, const Tensor& input, const Tensor& flow,
+                                         const std::string& padding_mode, bool input_needed, bool flow_needed) {
+  return backward(grad_output, input, flow, kFlow, padding_mode, Coordinates::kPixelOffsets, input_needed, flow_needed);
+}
+
+Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& padding_mode, bool align_corners) {
+  return forward(input, grid, kGrid, padding_mode, coordinates_of(align_corners));
+}
+
+std::tuple<Tensor, Tensor> grid_sample_backward(const Tensor& grad_output, const Tensor& input, const Tensor& grid,
+                                                const std::string& padding_mode, bool align_corners, bool input_needed,
+                                                bool grid_needed) {
+  return backward(grad_output, input, grid, kGrid, padding_mode, coordinates_of(align_corners), input_needed,
+                  grid_needed);
+}
+
+}  // namespace tryon_kernels::cpu

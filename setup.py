@@ -1,0 +1,147 @@
+"""Build of the C++ part; everything else is in pyproject.toml.
+
+The extension uses LibTorch's stable ABI only: built against one torch, it runs with every later one and every Python.
+That torch is looked for where the package is going to be installed, so that pip's isolated build downloads no second one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import site
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+OLDEST_TORCH = (2, 10)
+TORCH_TARGET_VERSION = "0x020a000000000000"  # 2.10, in the form that torch's headers want
+SOURCES = (
+    "csrc/bind.cpp",
+    "csrc/cpu/correlation.cpp",
+    "csrc/cpu/sample.cpp",
+    "csrc/cpu/kernels/correlation.cpp",
+    "csrc/cpu/kernels/sample.cpp",
+)
+COMPILE = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Icsrc"]
+VARIANTS = ["baseline"]  # instruction sets compiled for
+
+
+def find_torch() -> Path | None:
+    """Folder of the newest-looking torch that is recent enough, found without importing it."""
+    spec = importlib.util.find_spec("torch")
+    folders = [Path(spec.origin).parent] if spec and spec.origin else []
+    paths = [sysconfig.get_path("platlib"), sysconfig.get_path("purelib"), site.getusersitepackages()]
+    if sys.prefix != sys.base_prefix and sees_base_environment():
+        base = {"base": sys.base_prefix, "platbase": sys.base_prefix}
+        paths += [sysconfig.get_path("platlib", vars=base), sysconfig.get_path("purelib", vars=base)]
+    folders += [Path(path) / "torch" for path in paths]
+    return next((folder for folder in folders if torch_version(folder) >= OLDEST_TORCH), None)
+
+
+def sees_base_environment() -> bool:
+    """Whether this virtual environment was made with --system-site-packages."""
+    config = Path(sys.prefix, "pyvenv.cfg")
+    return config.exists() and bool(re.search(r"include-system-site-packages\s*=\s*true", config.read_text()))
+
+
+def torch_version(folder: Path) -> tuple[int, ...]:
+    """(major, minor) of the torch in this folder; () where there is none."""
+    version = folder / "version.py"
+    match = re.search(r"__version__ = '(\d+)\.(\d+)", version.read_text()) if version.exists() else None
+    return tuple(map(int, match.groups())) if match else ()
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CXX", "c++"))
+
+
+def obstacle(torch: Path | None) -> str | None:
+    """Why nothing can be compiled here; None where it can."""
+    if torch is None:
+        return "the build found no torch >= 2.10 to compile against"
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder, "probe.cpp")
+        probe.write_text("#include <bit>\n#include <concepts>\nstatic_assert(std::bit_cast<int>(1.0f) != 0);\n")
+        try:
+            command = [*compiler(), "-std=c++20", "-fsyntax-only", str(probe)]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            return f'the build found no C++ compiler: "{shlex.join(compiler())}" does not run ({error.strerror})'
+    if result.returncode != 0:
+        complaint = next(iter(result.stderr.strip().splitlines()), f"exit status {result.returncode}")
+        return f'the compiler "{shlex.join(compiler())}" does not compile C++20 ({complaint})'
+    return None
+
+
+def run(command: list[str]) -> None:
+    print(shlex.join(command), flush=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    sys.stderr.write(result.stdout + result.stderr)
+    if result.returncode != 0:
+        raise SystemExit(f"tryon_kernels: this command failed: {shlex.join(command)}")
+
+
+class BuildKernels(build_ext):
+    """Compile the kernels into one library without any Python in it, and note down what was built or why nothing was."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return fullname.replace(".", "/") + ".so"  # no Python version in the name: the library does not depend on it
+
+    def build_extension(self, ext: Extension) -> None:
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        torch = find_torch()
+        reason = obstacle(torch)
+        if torch is not None and reason is None:
+            self._compile(torch, target)
+        else:
+            print(f"tryon_kernels: the eager backend will serve, because {reason}", flush=True)
+        record = {"variants": [], "reason": reason} if reason else {"variants": VARIANTS}
+        target.with_name("_build.json").write_text(json.dumps(record) + "\n")
+
+    def _compile(self, torch: Path, target: Path) -> None:
+        objects = [Path(self.build_temp, source).with_suffix(".o") for source in SOURCES]
+        for file in objects:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        headers = ["-isystem", str(torch / "include"), f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            commands = (
+                [*compiler(), *COMPILE, *headers, "-c", source, "-o", str(file)]
+                for source, file in zip(SOURCES, objects, strict=True)
+            )
+            list(pool.map(run, commands))
+        # torch is loaded before this library, so the name of its library is enough to find it: no path is recorded.
+        run([*compiler(), "-shared", "-o", str(target), *map(str, objects), f"-L{torch / 'lib'}", "-ltorch_cpu"])
+
+    def copy_extensions_to_source(self) -> None:
+        for ext in self.extensions:
+            place = Path(self.get_ext_filename(ext.name))
+            for file in (place, place.with_name("_build.json")):
+                file.unlink(missing_ok=True)  # an older build's binary must not outlive it
+                if Path(self.build_lib, file).exists():
+                    self.copy_file(str(Path(self.build_lib, file)), str(file))
+
+
+class PlatformWheel(bdist_wheel):
+    """A wheel for one platform and any Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(
+    ext_modules=[Extension("tryon_kernels._cpp", list(SOURCES), optional=True)],
+    cmdclass={"build_ext": BuildKernels, "bdist_wheel": PlatformWheel},
+    setup_requires=[] if find_torch() else ["torch>=2.10"],
+)
