@@ -53,9 +53,7 @@ def arm_radius(skeleton: Skeleton, side: int, lengths: Array) -> Array:
 def _arm(skeleton: Skeleton, side: int) -> tuple[list[Part], list[Part]]:
     """An arm's top, which goes under the garment's shoulder, and the rest of it."""
     elbow, wrist = skeleton.arm_lengths(side)
-    lengths = np.concatenate(
-        [np.linspace(-9, 24, 12), np.linspace(24, elbow, 9)[1:], np.linspace(elbow, wrist, 11)[1:]]
-    )
+    lengths = np.interp(np.linspace(0, 1, 30), [0, 11 / 29, 19 / 29, 1], [-9, 24, elbow, wrist])
     arm = ribbon(skeleton.arm(side, lengths), arm_radius(skeleton, side, lengths) * skeleton.unit)
     armpit, joint = 11, 19
     behind = skeleton.person.arms[side].behind
@@ -158,8 +156,10 @@ def _bottoms(skeleton: Skeleton) -> list[Part]:
         flare = 1.2 + 13 * person.bottom_length * ramp(down, person.torso, end)
         half_widths = skeleton.torso_half_width(np.minimum(down, person.torso + 10)) + flare
         return [cloth(skeleton.torso(half_widths[:, None] * across, down[:, None]), Finish.WAIST)]
-    down = np.linspace(waistband, crotch, 9)
-    pelvis = skeleton.torso((skeleton.torso_half_width(down) + 1.2)[:, None] * across, down[:, None])
+    # The lower edge runs from the hips down to the crotch, as creases do.
+    reach = np.linspace(0, 1, 9)[:, None]
+    down = waistband * (1 - reach) + (crotch - 17 * np.abs(across)) * reach
+    pelvis = skeleton.torso((skeleton.torso_half_width(down[:, 4]) + 1.2)[:, None] * across, down)
     end = 178.0 if person.bottom == "trousers" else 22 + 40 * person.bottom_length
     lengths = np.linspace(-4, end, 16)
     ease = 1.0 + 2.5 * person.bottom_length

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .body import arm_radius
-from .parts import Finish, Label, Part, surface_coordinates
+from .parts import Finish, Label, Part, normals, surface_coordinates
 from .person import Colour
 from .raster import Array
 from .skeleton import LEFT, OUTWARD, RIGHT, Skeleton, ramp
@@ -45,7 +45,29 @@ PALETTE: tuple[Colour, ...] = (
     (124, 30, 52),
     (146, 104, 66),
 )
-NECKLINES = ("crew", "v", "scoop", "boat", "polo")
+NECKLINES = {
+    "crew": ((14, 17), (7, 11)),
+    "v": ((13, 17), (22, 33)),
+    "scoop": ((15, 21), (17, 26)),
+    "boat": ((21, 24), (4, 7)),
+    "polo": ((12, 13.5), (5, 6)),
+}
+"""Ranges of half width and depth."""
+SLEEVES = {
+    "none": ((0, 0), (0, 0), (0, 0)),
+    "short": ((25, 34), (0.8, 1.05), (10.5, 12.5)),
+    "elbow": ((48, 60), (0.54, 0.7), (10.5, 12.5)),
+    "long": ((106, 118), (0.24, 0.4), (6.5, 9.0)),
+}
+"""Ranges of length, angle from the vertical when laid flat, and half width of the cuff."""
+SLEEVE_SHARES = (0.2, 0.32, 0.16, 0.32)
+FITS = {
+    "fitted": (33.5, 28.0, 36.5),
+    "straight": (36.5, 35.0, 37.0),
+    "boxy": (41.0, 40.0, 40.0),
+    "flared": (35.0, 37.0, 47.0),
+}
+"""Half widths at chest, waist and hem."""
 PATTERNS = ("plain", "horizontal", "vertical", "diagonal", "checks", "dots", "print", "lettering", "blocks")
 
 
@@ -97,45 +119,32 @@ def _word(rng: np.random.Generator) -> str:
 
 def draw_garment(rng: np.random.Generator) -> Garment:
     """A random garment."""
-    fit = str(rng.choice(["fitted", "straight", "boxy", "flared"]))
-    chest = {"fitted": 33.5, "straight": 36.5, "boxy": 41.0, "flared": 35.0}[fit] + rng.uniform(-1, 1.5)
-    waist = {"fitted": 28.0, "straight": 35.0, "boxy": 40.0, "flared": 37.0}[fit] + rng.uniform(-1.5, 1.5)
-    hem = {"fitted": 36.5, "straight": 37.0, "boxy": 40.0, "flared": 47.0}[fit] + rng.uniform(-1.5, 2)
-    neckline = str(rng.choice(NECKLINES))
-    neck, depth = {
-        "crew": ((14, 17), (7, 11)),
-        "v": ((13, 17), (22, 33)),
-        "scoop": ((15, 21), (17, 26)),
-        "boat": ((21, 24), (4, 7)),
-        "polo": ((12, 13.5), (5, 6)),
-    }[neckline]
-    sleeve = {"none": (0, 0), "short": (25, 34), "elbow": (48, 60), "long": (106, 118)}[
-        str(rng.choice(["none", "short", "elbow", "long"], p=[0.2, 0.32, 0.16, 0.32]))
-    ]
+    chest, waist, hem = FITS[str(rng.choice(list(FITS)))]
+    neckline = str(rng.choice(list(NECKLINES)))
+    neck, depth = NECKLINES[neckline]
+    sleeve, sleeve_angle, cuff = SLEEVES[str(rng.choice(list(SLEEVES), p=SLEEVE_SHARES))]
     length = rng.uniform(*((84, 96) if rng.random() < 0.16 else (112, 142)))
     sleeve_length = rng.uniform(*sleeve)
     colour = PALETTE[int(rng.integers(len(PALETTE)))]
     second = _contrast(rng, colour)
     return Garment(
         shoulder=rng.uniform(31.5, 33.5) if sleeve_length else rng.uniform(26.0, 29.0),
-        chest=chest,
-        waist=waist,
-        hem=hem,
+        chest=chest + rng.uniform(-1, 1.5),
+        waist=waist + rng.uniform(-1.5, 1.5),
+        hem=hem + rng.uniform(-1.5, 2),
         length=length,
         hem_curve=rng.uniform(-1, 7),
         neckline=neckline,
         neck=rng.uniform(*neck),
         neck_depth=rng.uniform(*depth),
         sleeve=sleeve_length,
-        sleeve_angle=rng.uniform(0.8, 1.05)
-        if sleeve_length < 40
-        else rng.uniform(0.24, 0.4) + 0.3 * (sleeve_length < 70),
-        cuff=rng.uniform(10.5, 12.5) if sleeve_length < 70 else rng.uniform(6.5, 9.0),
+        sleeve_angle=rng.uniform(*sleeve_angle),
+        cuff=rng.uniform(*cuff),
         pattern=str(rng.choice(PATTERNS)),
         colour=colour,
         second=second,
         third=_contrast(rng, second),
-        pattern_size=rng.uniform(0.12, 0.3),
+        pattern_size=rng.uniform(0.15, 0.32),
         pattern_phase=rng.random(),
         word=_word(rng),
         shape=str(rng.choice(["disc", "star", "diamond", "heart", "rings", "stripe"])),
@@ -179,7 +188,7 @@ def half_width(garment: Garment, down: Array) -> Array:
 
 
 def _torso_grid(garment: Garment) -> tuple[Array, Array, Array, Array]:
-    """Of the torso sheet's vertices: across, height, their row's half width, and 0 (shoulder) to 1 (armpit and below)."""
+    """Of the torso sheet's vertices: across, height, the row's half width, and 0 (shoulder) to 1 (armpit, below)."""
     across = _columns(garment)
     t = np.linspace(0, 1, ARMHOLE_ROWS)
     top = neckline(garment, across * garment.shoulder)
@@ -300,9 +309,7 @@ def _worn_sleeve(garment: Garment, skeleton: Skeleton, side: int, root: Array) -
     laid = (1 - t) * 13.5 + t * garment.cuff
     radius = np.maximum(arm_radius(skeleton, side, lengths) + 1.3, WRAP * laid)
     centres = skeleton.arm(side, lengths)
-    tangent = np.gradient(centres, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    outer = OUTWARD[side] * np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
+    outer = OUTWARD[side] * normals(centres)
     s = np.linspace(1, -1, len(root))
     sections = centres[:, None] + s[None, :, None] * (radius * skeleton.unit)[:, None, None] * outer[:, None]
     # The outer edge lies on the shoulder at once, the inner one stays with the armpit for longer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 
@@ -67,10 +68,22 @@ class Part:
     source: Array | None = None
 
 
+@cache
 def surface_coordinates(rows: int, columns: int) -> Array:
-    """Across and along of a regular sheet, rows × columns × 2."""
+    """Across and along of a regular sheet, rows × columns × 2; shared, so read-only."""
     across, along = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(0, 1, rows))
-    return np.stack([across, along], axis=2)
+    coordinates = np.stack([across, along], axis=2)
+    coordinates.flags.writeable = False
+    return coordinates
+
+
+def normals(line: Array) -> Array:
+    """Unit normals at the points of a line, n × 2; on a line that runs down the picture they point right."""
+    step = np.empty_like(line)
+    step[1:-1] = line[2:] - line[:-2]
+    step[0], step[-1] = line[1] - line[0], line[-1] - line[-2]
+    step /= np.hypot(step[:, 0], step[:, 1])[:, None]
+    return np.stack([step[:, 1], -step[:, 0]], axis=1)
 
 
 def ribbon(centres: Array, half_widths: Array, columns: int = 7) -> Array:
@@ -84,8 +97,6 @@ def ribbon(centres: Array, half_widths: Array, columns: int = 7) -> Array:
     Returns:
         rows × columns × 2; on a line that runs down the picture, across goes from left to right.
     """
-    tangent = np.gradient(centres, axis=0)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
-    normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
+    normal = normals(centres)
     across = np.linspace(-1, 1, columns)
     return centres[:, None] + across[None, :, None] * half_widths[:, None, None] * normal[:, None]

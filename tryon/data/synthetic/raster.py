@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +12,12 @@ Array = NDArray[np.float64]
 """Geometry is computed in double precision throughout."""
 
 
-def grid_triangles(grid: Array) -> Array:
-    """Triangles of one sheet of vertices.
-
-    Args:
-        grid: values at the vertices, rows × columns × channels.
-
-    Returns:
-        2 (rows - 1) (columns - 1) × 3 × channels, row by row.
-    """
-    a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
-    pairs = np.stack([np.stack([a, b, d], axis=2), np.stack([a, d, c], axis=2)], axis=2)
-    return pairs.reshape(-1, 3, grid.shape[2])
+@cache
+def _grid_triangles(rows: int, columns: int) -> NDArray[np.intp]:
+    """Vertices of a sheet's triangles, row by row: 2 (rows - 1) (columns - 1) × 3 indices into rows × columns."""
+    vertex = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = vertex[:-1, :-1], vertex[:-1, 1:], vertex[1:, :-1], vertex[1:, 1:]
+    return np.stack([a, b, d, a, d, c], axis=2).reshape(-1, 3)
 
 
 def _counter(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -59,10 +54,18 @@ class Raster:
     def __init__(self, sheets: Sequence[Array], height: int, width: int, supersample: int) -> None:
         self.supersample = supersample
         self._height, self._width = height * supersample, width * supersample
-        per_sheet = [grid_triangles(sheet) for sheet in sheets]
-        self.sheet_of = np.repeat(np.arange(len(sheets)), [len(triangles) for triangles in per_sheet])
-        self._corners = np.concatenate(per_sheet) * supersample + (supersample - 1) / 2
+        triangles = [_grid_triangles(*sheet.shape[:2]) for sheet in sheets]
+        first_vertex = np.cumsum([0] + [sheet.shape[0] * sheet.shape[1] for sheet in sheets])
+        self.sheet_of = np.repeat(np.arange(len(sheets)), [len(indices) for indices in triangles])
+        self._vertices = np.concatenate(
+            [indices + first for indices, first in zip(triangles, first_vertex, strict=False)]
+        )
+        self._corners = self._at_corners(sheets) * supersample + (supersample - 1) / 2
         self.triangle = self._scan()
+
+    def _at_corners(self, values: Sequence[Array]) -> Array:
+        """Triangles × 3 × channels of values at the vertices of each sheet."""
+        return np.concatenate([grid.reshape(-1, grid.shape[2]) for grid in values])[self._vertices]
 
     def _scan(self) -> NDArray[np.int32]:
         by_height = np.argsort(self._corners[:, :, 1], axis=1, kind="stable")
@@ -95,20 +98,23 @@ class Raster:
         Returns:
             len(samples) × channels.
         """
-        corner_values = np.concatenate([grid_triangles(grid) for grid in values])
+        corner_values = self._at_corners(values)
         origin, along, across = self._corners[:, 0], *(self._corners[:, i] - self._corners[:, 0] for i in (1, 2))
         determinant = along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]
         scale = 1.0 / np.where(determinant == 0, 1.0, determinant)[:, None]
         change_along, change_across = (corner_values[:, i] - corner_values[:, 0] for i in (1, 2))
         slope_x = (change_along * across[:, 1:] - change_across * along[:, 1:]) * scale
         slope_y = (change_across * along[:, :1] - change_along * across[:, :1]) * scale
+        offset = corner_values[:, 0] - slope_x * origin[:, :1] - slope_y * origin[:, 1:]
 
-        shown = self.triangle.ravel()[samples]
+        planes = np.take(np.stack([slope_x, slope_y, offset], axis=1), np.take(self.triangle.ravel(), samples), axis=0)
         y, x = np.divmod(samples, self._width)
-        result = slope_x[shown] * (x - origin[shown, 0])[:, None]
-        result += slope_y[shown] * (y - origin[shown, 1])[:, None]
-        result += corner_values[shown, 0]
-        return result
+        return planes[:, 0] * x[:, None] + planes[:, 1] * y[:, None] + planes[:, 2]
+
+    def pixel_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Flat index of the pixel that each sample belongs to."""
+        y, x = np.divmod(samples, self._width)
+        return y // self.supersample * (self._width // self.supersample) + x // self.supersample
 
     def at_centres(self, samples: NDArray) -> NDArray:
         """The sample on each pixel's centre, of an array with one value per sample."""

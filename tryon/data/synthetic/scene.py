@@ -16,10 +16,10 @@ from .shading import (
     GARMENT_SHADE,
     Values,
     backdrop,
+    blurred,
     folds,
     hair_shade,
     hand_shade,
-    occlusion,
     paint_face,
     round_shade,
     waist_shade,
@@ -29,6 +29,7 @@ from .textures import paint
 
 SUPERSAMPLE = 3
 PRODUCT_BACKGROUND = 248
+CLOTHES = np.isin(np.arange(len(Finish)), (Finish.CLOTH, Finish.WAIST, Finish.GARMENT))
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def photograph(garment: Garment, height: int, width: int) -> Product:
     span = np.float32(garment.chest * flat.scale * SUPERSAMPLE)
     shade = 1 + 0.09 * folds(garment.fold_seed, x / span, y / (2 * span))
     # Cloth turns away from the light towards its edges.
-    shade -= 0.3 * occlusion(1 - covered.astype(np.float32), 1.6 * flat.scale * SUPERSAMPLE).ravel()[samples]
+    inside = blurred(raster.average(covered[..., None].astype(np.float32))[..., 0], 1.6 * flat.scale)
+    shade -= 0.3 * (1 - inside.ravel()[raster.pixel_of(samples)])
     colour = np.full((covered.size, 3), PRODUCT_BACKGROUND, dtype=np.float32)
     shade = np.clip(shade, *GARMENT_SHADE)
     colour[samples] = np.clip(cloth.reshape(-1, 3)[samples] * shade[:, None], 0, 255)
@@ -120,17 +122,14 @@ def _look_up(cloth: NDArray[np.uint8], source: NDArray[np.float64]) -> NDArray[n
     return cloth[np.clip(sample[:, 1], 0, cloth.shape[0] - 1), np.clip(sample[:, 0], 0, cloth.shape[1] - 1)]
 
 
-def _shade(person: Person, finish: NDArray[np.intp], across: Values, along: Values, folding: Values) -> Values:
+def _shade(person: Person, finish: NDArray[np.intp], across: Values, along: Values, x: Values, y: Values) -> Values:
+    """Brightness of each sample: its place on the surface, and (x, y) in half widths of the chest for folds."""
     shade = round_shade(across, person.light)
-    for kind, detail in (
-        (Finish.HAND, hand_shade),
-        (Finish.WAIST, waist_shade),
-        (Finish.HAIR, lambda a, b: hair_shade(person.fold_seed, a, b)),
-    ):
+    for kind, detail in ((Finish.HAND, hand_shade), (Finish.WAIST, waist_shade), (Finish.HAIR, hair_shade)):
         chosen = np.flatnonzero(finish == kind)
         shade[chosen] *= detail(across[chosen], along[chosen])
-    cloth = np.isin(finish, (Finish.GARMENT, Finish.CLOTH, Finish.WAIST))
-    shade[cloth] += 0.1 * folding[cloth]
+    cloth = np.flatnonzero(CLOTHES[finish])
+    shade[cloth] += 0.12 * folds(person.fold_seed, x[cloth], y[cloth])
     return shade
 
 
@@ -156,10 +155,12 @@ def render(person: Person, garment: Garment, product: Product) -> Rendering:
 
     depth = np.zeros(shown.size, dtype=np.float32)
     depth[samples] = np.array([part.depth for part in parts], dtype=np.float32)[part_of]
-    shadow = occlusion(depth.reshape(raster.triangle.shape), 4.5 * skeleton.unit * SUPERSAMPLE).ravel()[samples]
+    # What lies deeper than its surroundings is in their shadow.
+    near = blurred(raster.average(depth.reshape(*raster.triangle.shape, 1))[..., 0], 4.5 * skeleton.unit)
+    shadow = np.maximum(near.ravel()[raster.pixel_of(samples)] - depth[samples], 0)
     y, x = (place.astype(np.float32) for place in np.divmod(samples, raster.triangle.shape[1]))
     span = np.float32(person.chest * skeleton.unit * SUPERSAMPLE)
-    shade = _shade(person, finish, across, along, folds(person.fold_seed, x / span, y / span)) - 0.8 * shadow
+    shade = _shade(person, finish, across, along, x / span, y / span) - 0.8 * shadow
     colour *= np.clip(shade, *GARMENT_SHADE)[:, None]
 
     canvas = np.zeros((shown.size, 4), dtype=np.float32)
@@ -175,13 +176,14 @@ def render(person: Person, garment: Garment, product: Product) -> Rendering:
     sheet = np.where(centre >= 0, raster.sheet_of[centre], len(parts))
     labels = np.array([*(part.label for part in parts), Label.BACKGROUND], dtype=np.uint8)
     bare = np.array([*(part.finish == Finish.SKIN and part.label == Label.BACKGROUND for part in parts), False])
-    keypoints = np.concatenate([skeleton.keypoints(), np.ones((18, 1))], axis=1)
-    inside = ((keypoints[:, :2] >= 0) & (keypoints[:, :2] <= [width - 1, height - 1])).all(axis=1)
+    joints = skeleton.keypoints()
+    x, y = joints.T
+    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
     return Rendering(
         photo=np.clip(photo + 0.5, 0, 255).astype(np.uint8),
         parsing=labels[sheet],
         densepose=_densepose(parts, height, width),
-        keypoints=keypoints * inside[:, None],
+        keypoints=np.column_stack([x, y, np.ones(len(joints))]) * inside[:, None],
         source=np.ascontiguousarray(np.moveaxis(at_centres, 2, 0)),
         neck=bare[sheet],
     )

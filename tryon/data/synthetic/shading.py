@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from .person import Colour, Person
 from .skeleton import HEAD_HEIGHT, HEAD_WIDTH
 
-Values = NDArray[np.float32]
+Values = NDArray[np.floating]
 
 GARMENT_SHADE = (0.45, 1.2)
 """Least and greatest factor between the cloth's colour and a garment's pixel, in both kinds of photo."""
@@ -31,23 +31,19 @@ def folds(seed: int, x: Values, y: Values) -> Values:
     rng = np.random.default_rng(seed)
     total = np.zeros_like(x)
     for weight in (1.0, 0.8, 0.6):
-        frequency, slant, phase, sway = (
-            rng.uniform(0.5, 1.3),
-            rng.normal(0, 0.35),
-            rng.uniform(0, 6.3),
-            rng.uniform(0, 6.3),
-        )
+        frequency, slant = rng.uniform(0.5, 1.3), rng.normal(0, 0.35)
+        phase, sway = rng.uniform(0, 2 * np.pi, 2).tolist()
         wave = np.sin(2 * np.pi * frequency * (x + slant * y) + phase + 0.8 * np.sin(1.7 * y + sway))
         fade = 0.6 + 0.4 * np.sin(1.3 * y + phase)
         total += weight * fade * (1 - 2 * np.sqrt(0.5 - 0.499 * wave))
-    return total * np.float32(0.45)
+    return 0.45 * total
 
 
-def occlusion(depth: Values, radius: float) -> Values:
-    """How much nearer the surroundings of each sample are than the sample itself; depth is 0 to 1."""
-    levels = Image.fromarray((255 * depth).astype(np.uint8))
-    near = levels.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius))
-    return np.maximum(np.asarray(near, dtype=np.float32) / 255 - depth, 0)
+def blurred(values: Values, radius: float) -> Values:
+    """An H × W picture of values from 0 to 1, blurred over about `radius` pixels."""
+    levels = Image.fromarray((255 * values + 0.5).astype(np.uint8))
+    soft = levels.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius))
+    return np.asarray(soft, dtype=np.float32) / 255
 
 
 def backdrop(person: Person, coverage: Values, unit: float) -> Values:
@@ -71,9 +67,7 @@ def backdrop(person: Person, coverage: Values, unit: float) -> Values:
         shade = shade * np.where(np.abs(y - skirting) < 0.008, 0.9, 1.0)
         panel = np.abs((x / 0.75 - person.wall_detail) * 2.4 % 2 - 1) < 0.02
         shade = shade * np.where(panel & ~floor, 0.93, 1.0)
-    levels = Image.fromarray((255 * coverage).astype(np.uint8))
-    soft = levels.filter(ImageFilter.BoxBlur(9 * unit)).filter(ImageFilter.BoxBlur(9 * unit))
-    shadow = np.roll(np.asarray(soft, dtype=np.float32) / 255, round(-10 * person.light * unit), axis=1)
+    shadow = np.roll(blurred(coverage, 9 * unit), round(-10 * person.light * unit), axis=1)
     return wall * (shade * (1 - 0.22 * shadow)).astype(np.float32)[..., None]
 
 
@@ -87,40 +81,42 @@ def paint_face(person: Person, colour: Values, x: Values, y: Values) -> Values:
     """Skin colour with the features of a face; x and y are half widths and half heights from the head's middle."""
     x = x - 0.1 * person.head_turn * (1 - x**2)
     skin = np.asarray(person.skin, dtype=np.float32)
-    brow: Colour = person.hair
+    brow = np.asarray(person.hair, dtype=np.float32)
+    lips = np.asarray(person.lips, dtype=np.float32)
+    blush = skin * np.array([1.0, 0.78, 0.74], dtype=np.float32)
     aspect = HEAD_WIDTH / HEAD_HEIGHT
 
-    def blend(target: NDArray[np.float32] | Colour, weight: Values) -> None:
+    def blend(target: Values | Colour, weight: Values) -> None:
         colour[:] += (np.asarray(target, dtype=np.float32) - colour) * weight[:, None]
 
+    def dark(tone: Values, factor: float) -> Values:
+        return tone * np.float32(factor)
+
     side = np.abs(x)
-    blend(skin * np.float32([1.0, 0.78, 0.74]), 0.45 * np.exp(-(((side - 0.55) / 0.24) ** 2) - ((y - 0.3) / 0.2) ** 2))
-    blend(skin * np.float32(0.72), 0.5 * np.exp(-(((side - 0.37) / 0.22) ** 2) - ((y + 0.12) / 0.1) ** 2))
+    blend(blush, 0.45 * np.exp(-(((side - 0.55) / 0.24) ** 2) - ((y - 0.3) / 0.2) ** 2))
+    blend(dark(skin, 0.72), 0.5 * np.exp(-(((side - 0.37) / 0.22) ** 2) - ((y + 0.12) / 0.1) ** 2))
     nose_side = x + 0.09 * np.sign(person.light + 1e-6)
-    blend(skin * np.float32(0.76), 0.55 * np.exp(-((nose_side / 0.07) ** 2)) * _spot(x, y, (0, 0.1), (0.4, 0.28)))
-    blend(skin * np.float32(0.7), 0.6 * np.exp(-((x / 0.17) ** 2) - ((y - 0.35) / 0.035) ** 2))
-    blend(skin * np.float32(0.45), _spot(side, y, (0.08, 0.325), (0.045, 0.025), 0.8))
-    blend(skin * np.float32(0.8), 0.6 * np.exp(-((x / 0.2) ** 2) - ((y - 0.74) / 0.04) ** 2))
-    eye_y = y + 0.06 * (side - 0.37)
+    blend(dark(skin, 0.76), 0.55 * np.exp(-((nose_side / 0.07) ** 2)) * _spot(x, y, (0, 0.1), (0.4, 0.28)))
+    blend(dark(skin, 0.7), 0.6 * np.exp(-((x / 0.17) ** 2) - ((y - 0.35) / 0.035) ** 2))
+    blend(dark(skin, 0.45), _spot(side, y, (0.08, 0.325), (0.045, 0.025), 0.8))
+    blend(dark(skin, 0.8), 0.6 * np.exp(-((x / 0.2) ** 2) - ((y - 0.74) / 0.04) ** 2))
+    eye_y = y + 0.03 * (side - 0.37)
     blend((242, 240, 236), _spot(side, eye_y, (0.37, -0.1), (0.17, 0.062), 0.5))
     blend(person.iris, _spot(side, eye_y, (0.37, -0.105), (0.08, 0.08 * aspect), 0.4))
     blend((16, 12, 12), _spot(side, eye_y, (0.37, -0.105), (0.04, 0.04 * aspect), 0.6))
     lash = eye_y + 0.158 - 1.6 * (side - 0.37) ** 2
     blend((28, 20, 18), 0.85 * np.exp(-((lash / 0.02) ** 2)) * _spot(side, y, (0.37, -0.12), (0.21, 0.12), 0.2))
     arch = y + 0.31 - 0.9 * (side - 0.4) ** 2
-    brow_dark = tuple(int(0.7 * value) for value in brow)
-    blend(brow_dark, 0.75 * np.exp(-((arch / 0.032) ** 2)) * _spot(side, y, (0.38, -0.28), (0.24, 0.2), 0.25))
+    blend(dark(brow, 0.7), 0.75 * np.exp(-((arch / 0.032) ** 2)) * _spot(side, y, (0.38, -0.28), (0.24, 0.2), 0.25))
     mouth_y = y - 0.57 + 0.5 * person.smile * (x**2 - 0.04)
-    blend(person.lips, 0.85 * _spot(x, mouth_y, (0, 0), (0.27, 0.085), 0.4))
-    lip_line = tuple(int(0.55 * value) for value in person.lips)
-    blend(lip_line, 0.8 * np.exp(-((mouth_y / 0.016) ** 2)) * _spot(x, mouth_y, (0, 0), (0.27, 0.2), 0.25))
+    blend(lips, 0.85 * _spot(x, mouth_y, (0, 0), (0.27, 0.085), 0.4))
+    blend(dark(lips, 0.55), 0.8 * np.exp(-((mouth_y / 0.016) ** 2)) * _spot(x, mouth_y, (0, 0), (0.27, 0.2), 0.25))
     return colour
 
 
-def hair_shade(seed: int, across: Values, along: Values) -> Values:
+def hair_shade(across: Values, along: Values) -> Values:
     """Strands and the shine on hair."""
-    phase = (seed % 628) / 100
-    strands = 0.09 * np.sin(23 * across + 3 * along + phase) + 0.06 * np.sin(51 * across - 2 * along)
+    strands = 0.09 * np.sin(23 * across + 3 * along) + 0.06 * np.sin(51 * across - 2 * along)
     return 0.95 + strands + 0.22 * np.exp(-(((along - 0.35) / 0.16) ** 2)) * (1 - across**2)
 
 

@@ -15,7 +15,7 @@ THIGH, SHIN = 92.0, 88.0
 SHOULDER_DROP = 19.0
 HEAD_HEIGHT, HEAD_WIDTH = 25.0, 18.5
 """Half height and half width of the head."""
-NECK_LENGTH = 36.0
+NECK_LENGTH = 34.0
 """From the neck root to the middle of the head."""
 
 RIGHT, LEFT = 0, 1
@@ -82,6 +82,7 @@ class Skeleton:
         tilt = person.head_tilt
         self.head_axes = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
         """Rows: the head's right-hand and downward directions in the photo."""
+        self._profile = self._torso_profile()
         self.neck = self.torso(0.0, 0.0)
         self.head = self.neck - NECK_LENGTH * self.unit * self.head_axes[1]
 
@@ -109,6 +110,9 @@ class Skeleton:
 
     def torso_half_width(self, down: Array | float) -> Array:
         """Half width of the bare torso below the shoulders, in body units."""
+        return np.asarray(np.interp(down, *self._profile), dtype=np.float64)
+
+    def _torso_profile(self) -> tuple[Array, Array]:
         person = self.person
         levels = [0, 34, 52, 0.66 * person.torso, 0.97 * person.torso, person.torso + 20, person.torso + 60]
         widths = [
@@ -120,7 +124,7 @@ class Skeleton:
             person.hip + 1,
             person.hip,
         ]
-        return np.interp(down, *_rounded(levels, widths))
+        return _rounded(levels, widths)
 
     def arm(self, side: int, lengths: Array) -> Array:
         """Points on an arm's middle line, rounded at the elbow.
@@ -149,7 +153,7 @@ class Skeleton:
         window = np.linspace(-rounding, rounding, 9)
         at = (np.asarray(lengths, dtype=np.float64)[:, None] + window)[..., None] - bend_at
         points = joint + self.unit * np.where(at < 0, at * first, at * second)
-        return np.asarray(points.mean(axis=1))
+        return np.asarray(points.mean(axis=1), dtype=np.float64)
 
     def keypoints(self) -> Array:
         """COCO's 18 body points as OpenPose orders them, 18 × 2."""

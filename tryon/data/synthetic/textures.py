@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .garments import ARMHOLE_ROWS, FlatGarment, Garment
+from .garments import ARMHOLE_ROWS, FlatGarment, Garment, shoulder_line
 from .person import Colour
 from .raster import Array
 
-Values = NDArray[np.float32]
+Values = NDArray[np.floating]
 Points = list[tuple[float, float]]
 
 
@@ -46,6 +46,8 @@ def paint(garment: Garment, flat: FlatGarment, height: int, width: int, supersam
     if garment.pattern == "lettering":
         _letter(image, garment, scale, origin)
     _trim(draw, garment, flat, place, scale)
+    if garment.neckline == "polo":
+        _collar(draw, garment, place, scale)
     return np.asarray(image)
 
 
@@ -163,3 +165,25 @@ def _trim(
     if not flat.sheets[1:]:
         for column in (0, -1):
             draw.line(place(torso[:ARMHOLE_ROWS, column]), fill=colour, width=max(1, round(3 * scale)))
+
+
+def _collar(draw: ImageDraw.ImageDraw, garment: Garment, place: Callable[[Array], Points], scale: float) -> None:
+    """A turned-down collar and a buttoned placket."""
+    neck = garment.neck
+    side, middle = shoulder_line(neck), shoulder_line(neck) + garment.neck_depth
+    colour = garment.second if garment.contrast_trim else garment.colour
+    edge = tuple(int(0.7 * value) for value in colour)
+    line = max(1, round(0.9 * scale))
+    placket = np.array([[-3.2, middle], [3.2, middle], [3.2, middle + 30], [-3.2, middle + 30]])
+    draw.polygon(place(placket), fill=colour)
+    draw.line(place(placket[[0, 3, 2, 1]]), fill=edge, width=line)
+    for button in (11, 19, 27):
+        low, high = place(np.array([[-1.3, middle + button - 1.3], [1.3, middle + button + 1.3]]))
+        draw.ellipse([low, high], fill=(244, 242, 236))
+    for outward in (-1.0, 1.0):
+        x = outward * np.array([neck, 0.72 * neck, 0.4 * neck, 0, 0.62 * neck, neck + 4.5])
+        rise = garment.neck_depth * np.sqrt(1 - np.array([1, 0.72, 0.4, 0]) ** 2)
+        y = np.concatenate([side + rise, [middle + 12.5, middle + 4]])
+        flap = np.stack([x, y], axis=1)
+        draw.polygon(place(flap), fill=colour)
+        draw.line(place(flap[[3, 4, 5, 0]]), fill=edge, width=line)
