@@ -7,3 +7,7 @@ class InputError(Exception):
     The message is one line that names the argument or file, what was found and what is wanted.
     The command line prints it and ends with exit code 2; from Python it is raised as it is.
     """
+
+
+class TrainingError(Exception):
+    """Training cannot go on, for a reason in the numbers and not in the input. One line, exit code 1."""

@@ -57,9 +57,9 @@ def stack(items: Sequence[T]) -> T:
     """Stack equal dataclasses of tensors into one whose tensors have a leading batch dimension."""
     first: Any = items[0]
     if first is None:
-        return first
+        return cast(T, None)
     if isinstance(first, Tensor):
-        return cast(T, torch.stack(cast(Sequence[Tensor], items)))
+        return cast(T, torch.stack(cast(list[Tensor], list(items))))
     parts = {f.name: stack([getattr(item, f.name) for item in items]) for f in fields(first)}
     return cast(T, type(first)(**parts))
 
@@ -68,7 +68,7 @@ def move(item: T, device: torch.device | str) -> T:
     """Move every tensor of a dataclass to a device."""
     value: Any = item
     if value is None:
-        return value
+        return cast(T, None)
     if isinstance(value, Tensor):
         return cast(T, value.to(device, non_blocking=True))
     parts = {f.name: move(getattr(value, f.name), device) for f in fields(value)}

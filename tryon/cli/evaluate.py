@@ -1,0 +1,37 @@
+"""``tryon evaluate``: a model against the truth of a test split."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tryon.cli.options import Commands, add_device, add_weights
+from tryon.data.folder import TryOnFolder, read_pairs
+from tryon.errors import InputError
+from tryon.metrics import evaluate, write_evaluation
+from tryon.weights import load_model
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add ``evaluate``."""
+    parser = commands.add_parser("evaluate", help="compare a tutor or student with the truth")
+    add_weights(parser)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder with a test split")
+    parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="'person.jpg garment.jpg' a line")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file of the scores")
+    add_device(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    pairs = read_pairs(options.pairs)
+    model, record = load_model(options.weights)
+    if not record.generator:
+        raise InputError(
+            f"{options.weights}: found stage {record.stage}, which has no generator; wanted tutor or student"
+        )
+    evaluation = evaluate(model, TryOnFolder(options.data, "test", record.size), pairs, options.device)
+    write_evaluation(evaluation, options.out)
+    error = evaluation.end_point_error
+    flow = "no true flow" if error is None else f"flow end-point error {error:.2f} pixels"
+    print(f"{len(evaluation.pairs)} pairs: SSIM {evaluation.ssim:.3f}, {flow}; {options.out}")

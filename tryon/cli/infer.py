@@ -1,0 +1,75 @@
+"""``tryon infer``: dress one person, or the pairs of a data folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from tryon.cli.options import Commands, add_device, add_weights
+from tryon.data.folder import TryOnFolder, read_pairs
+from tryon.data.images import open_image
+from tryon.errors import InputError
+from tryon.garment_mask import garment_mask
+from tryon.inference import TryOn
+
+_ONE = ("person", "garment")
+_MANY = ("data", "pairs")
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add ``infer``."""
+    parser = commands.add_parser("infer", help="dress people")
+    add_weights(parser)
+    parser.add_argument("--person", type=Path, metavar="FILE", help="photo of a person")
+    parser.add_argument("--garment", type=Path, metavar="FILE", help="product photo")
+    parser.add_argument("--mask", type=Path, metavar="FILE", help="garment mask (default: from the plain background)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder with a test split, instead of one person")
+    parser.add_argument("--pairs", type=Path, metavar="FILE", help="its pairs: 'person.jpg garment.jpg' a line")
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="image file; with --data a folder")
+    add_device(parser)
+    parser.set_defaults(run=_infer)
+
+
+def _infer(options: argparse.Namespace) -> None:
+    given = {name for name in (*_ONE, *_MANY, "mask") if getattr(options, name) is not None}
+    if given - {"mask"} == set(_ONE):
+        _dress_one(options)
+    elif given == set(_MANY):
+        _dress_pairs(options)
+    else:
+        found = " ".join(f"--{name}" for name in (*_ONE, "mask", *_MANY) if name in given) or "none"
+        raise InputError(f"infer: found {found}, wanted --person and --garment (and --mask), or --data and --pairs")
+    print(options.out)
+
+
+def _dress_one(options: argparse.Namespace) -> None:
+    if options.out.suffix.lower() not in Image.registered_extensions():
+        raise InputError(f"--out: found {options.out}, wanted an image file such as result.png")
+    person, garment = open_image(options.person, "RGB"), open_image(options.garment, "RGB")
+    if options.mask is None:
+        mask = garment_mask(garment, str(options.garment))
+    else:
+        mask = open_image(options.mask, "L")
+        if mask.size != garment.size:
+            found, wanted = (f"{image.height}x{image.width}" for image in (mask, garment))
+            raise InputError(f"{options.mask}: found {found}, wanted {wanted} as the garment has")
+    image = TryOn.load(options.weights, options.device).dress(person, garment, mask)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    image.save(options.out)
+
+
+def _dress_pairs(options: argparse.Namespace) -> None:
+    pairs = read_pairs(options.pairs)
+    folder = TryOnFolder(options.data, "test")
+    model = TryOn.load(options.weights, options.device)
+    for person, garment in pairs:  # before the first picture is made
+        folder.photo_path(person), folder.mask_path(garment)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for person, garment in tqdm(pairs, desc="infer", unit=" pairs"):
+        photo_path, garment_path = folder.photo_path(person), folder.garment_path(garment)
+        mask = open_image(folder.mask_path(garment), "L")
+        image = model.dress(open_image(photo_path, "RGB"), open_image(garment_path, "RGB"), mask)
+        image.save(options.out / f"{photo_path.stem}__{garment_path.stem}.png")

@@ -1,0 +1,51 @@
+"""``tryon train``: the four stages, one at a time or in order."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tryon.cli.options import Commands, add_device, image_size
+from tryon.config import PRECISIONS, TrainConfig
+from tryon.engine import train_all, train_stage
+from tryon.errors import InputError
+from tryon.stages import STAGES
+
+ALL = "all"
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add ``train``; its options are the fields of `TrainConfig`."""
+    parser = commands.add_parser("train", help="train tutor and student")
+    parser.add_argument("stage", choices=[*STAGES, ALL])
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="VITON-style data folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--init", type=Path, metavar="RUN", help="run with the earlier stages (default: --out)")
+    parser.add_argument("--size", type=image_size, metavar="HxW", help="multiples of 32 (default: the data's size)")
+    parser.add_argument("--width", type=float, metavar="W", help="channel scale, 1 is published (default: 1)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, metavar="N", help="passes over the data (default: the published number)")
+    length.add_argument("--steps", type=int, metavar="N", help="optimiser steps")
+    parser.add_argument("--batch", type=int, metavar="N", help="(default: 4)")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="(default: the published rate)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
+    parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")
+    parser.add_argument("--picture-every", type=int, metavar="N", help="steps between checkpoints (default: 500)")
+    parser.add_argument("--seed", type=int, metavar="S", help="(default: 0)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    add_device(parser)
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> None:
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    for name in ("command", "run", "stage"):
+        del given[name]
+    config = TrainConfig(**given)
+    if options.stage == ALL:
+        if config.init is not None:
+            raise InputError("--init: found with stage all, which starts from the beginning; wanted --out alone")
+        print(train_all(config))
+    else:
+        print(train_stage(options.stage, config))

@@ -1,0 +1,80 @@
+"""What a training run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tryon.data.images import Size, format_size
+from tryon.errors import InputError
+from tryon.networks import SIZE_MULTIPLE
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of ``tryon train``.
+
+    Attributes:
+        data: data folder with a train split.
+        out: run folder; every stage writes a folder of its own below it.
+        init: run folder with the earlier stages; by default ``out``.
+        size: (height, width) to train at; by default the data's. Multiples of 32.
+        width: channel scale of the networks; 1 is the published size.
+        epochs: passes over the data; by default the stage's published number.
+        steps: optimiser steps, instead of epochs.
+        batch: samples a step.
+        learning_rate: by default the stage's published value.
+        precision: "fp32", or "bf16" for autocast (positions stay fp32).
+        device: as torch names it.
+        seed: of the initial parameters and the order of the data.
+        workers: processes that read data; 0 reads in the training process.
+        perceptual_weights: VGG-19 weights file; without it fixed random features serve.
+        picture_every: steps between pictures and checkpoints.
+        resume: go on from the last checkpoint.
+    """
+
+    data: Path
+    out: Path
+    init: Path | None = None
+    size: Size | None = None
+    width: float = 1.0
+    epochs: int | None = None
+    steps: int | None = None
+    batch: int = 4
+    learning_rate: float | None = None
+    precision: str = "fp32"
+    device: str = "cpu"
+    seed: int = 0
+    workers: int = 1
+    perceptual_weights: Path | None = None
+    picture_every: int = 500
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained, before anything is read or built."""
+        for name in ("epochs", "steps", "batch", "picture_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name}: found {value}, wanted at least 1")
+        if self.epochs is not None and self.steps is not None:
+            raise InputError(f"steps: found {self.steps} beside epochs {self.epochs}, wanted one of the two")
+        if not self.width > 0:
+            raise InputError(f"width: found {self.width:g}, wanted more than 0")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise InputError(f"learning rate: found {self.learning_rate:g}, wanted more than 0")
+        if self.workers < 0:
+            raise InputError(f"workers: found {self.workers}, wanted 0 or more")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision: found {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
+
+
+def check_training_size(size: Size) -> None:
+    """Training compares level by level, so its images must fit the pyramid without padding."""
+    if any(side % SIZE_MULTIPLE or side < 2 * SIZE_MULTIPLE for side in size):
+        near = tuple(max(2, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in size)
+        raise InputError(
+            f"size: found {format_size(size)}, wanted multiples of {SIZE_MULTIPLE}, at least {2 * SIZE_MULTIPLE},"
+            f" for training; the nearest is {format_size((near[0], near[1]))}"
+        )

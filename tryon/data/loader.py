@@ -1,0 +1,68 @@
+"""Batches for training, in an order that is a pure function of the seed: a resumed run sees what it would have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tryon.data.folder import TryOnFolder
+from tryon.data.sample import Sample, stack
+
+Draw = tuple[int, int]  # index of the person, index of the other garment
+
+
+class PairedSamples(Dataset[Sample]):
+    """Training samples by draw."""
+
+    def __init__(self, folder: TryOnFolder) -> None:
+        self.folder = folder
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        """Read a person with the own garment, and another garment."""
+        person, other = draw
+        return self.folder.read_sample(self.folder.people[person], self.folder.people[other])
+
+
+class BatchDraws(Sampler[list[Draw]]):
+    """Endless batches of draws: every epoch a new order and a new other garment for every person.
+
+    Args:
+        people: number of people; at least 2, so that there is another garment.
+        batch: draws a batch. What does not fill a batch at an epoch's end is dropped.
+        seed: with the epoch, decides the order.
+        start: batches to skip.
+    """
+
+    def __init__(self, people: int, batch: int, seed: int, start: int = 0) -> None:
+        self.people = people
+        self.batch = batch
+        self.seed = seed
+        self.start = start
+        self.batches_per_epoch = people // batch
+
+    def epoch_draws(self, epoch: int) -> list[list[Draw]]:
+        """All batches of an epoch."""
+        generator = np.random.default_rng([self.seed, epoch])
+        order = generator.permutation(self.people)
+        others = (order + generator.integers(1, self.people, size=self.people)) % self.people
+        draws = list(zip(order.tolist(), others.tolist(), strict=True))
+        return [draws[i * self.batch : (i + 1) * self.batch] for i in range(self.batches_per_epoch)]
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Yield batches without end, from `start` on."""
+        epoch, skipped = divmod(self.start, self.batches_per_epoch)
+        while True:
+            yield from self.epoch_draws(epoch)[skipped:]
+            epoch, skipped = epoch + 1, 0
+
+
+def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> DataLoader[Sample]:
+    """Loader of stacked samples."""
+    return DataLoader(
+        PairedSamples(folder),
+        batch_sampler=draws,
+        num_workers=workers,
+        collate_fn=stack,
+    )

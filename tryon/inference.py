@@ -1,0 +1,111 @@
+"""Dressing people: from pictures of any size to a picture of the person's size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from tryon.data.folder import make_garment
+from tryon.data.images import Size, format_size, image_to_tensor, resize, tensor_to_image
+from tryon.data.sample import Garment, Person, move, stack
+from tryon.errors import InputError
+from tryon.garment_mask import garment_mask
+from tryon.models import TryOnModel
+from tryon.networks import compose
+from tryon.networks.flow import sample
+from tryon.weights import ModelRecord, load_model
+
+
+class TryOn:
+    """A trained student: dresses a person in a photo with the garment of a product photo.
+
+    Args:
+        model: a student with a generator.
+        record: of its model folder.
+        device: as torch names it.
+    """
+
+    def __init__(self, model: TryOnModel, record: ModelRecord, device: str = "cpu") -> None:
+        self.model = model.to(device).eval()
+        self.record = record
+        self.device = device
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> TryOn:
+        """Load a student's model folder. Raises InputError where it is missing, damaged or not a finished student."""
+        model, record = load_model(Path(folder), role="student")
+        if not record.generator:
+            raise InputError(f"{folder}: found stage {record.stage}, which has no generator; wanted student")
+        return cls(model, record, device)
+
+    @torch.inference_mode()
+    def dress(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
+        """Dress a person.
+
+        The networks work at the height they were trained at; where the photo is larger, the garment is warped at the
+        photo's own size, and what the generator paints is enlarged.
+
+        Args:
+            person: photo of any size and mode.
+            garment: product photo of any size and mode.
+            mask: garment mask of the garment's size, bright on the garment; by default made from the plain background.
+
+        Returns:
+            RGB image of the person's size.
+
+        Raises:
+            InputError: the mask's size is wrong, or no mask can be made; the message says why.
+        """
+        mask = garment_mask(garment) if mask is None else mask
+        if mask.size != garment.size:
+            found, wanted = (format_size((image.height, image.width)) for image in (mask, garment))
+            raise InputError(f"mask: found {found}, wanted {wanted} as the garment has")
+        photo, full_size = person.convert("RGB"), (person.height, person.width)
+        work_size = self._work_size(full_size)
+        full_garment = self._garment(garment, mask, full_size)
+        work_garment = full_garment if work_size == full_size else self._garment(garment, mask, work_size)
+        work_person = Person(image_to_tensor(resize(photo, work_size)), None, None, None)
+        result = self.model(move(stack([work_person]), self.device), work_garment)
+        if work_size == full_size:
+            return tensor_to_image(result.image[0])
+        rendered, composition = (_enlarge(part, full_size) for part in (result.rendered, result.composition))
+        warped = sample(full_garment.image, resized_map(result.warped.flow.sampling_map, full_size))
+        # The composition carries the warped mask already.
+        image, _ = compose(warped, torch.ones_like(composition), rendered, composition)
+        return tensor_to_image(image[0])
+
+    def _work_size(self, full_size: Size) -> Size:
+        height = self.record.size[0]
+        return height, max(1, round(full_size[1] * height / full_size[0]))
+
+    def _garment(self, photo: Image.Image, mask: Image.Image, size: Size) -> Garment:
+        """The garment centred on a canvas of ``size``, its proportions kept; outside the photo there is no garment."""
+        scale = min(size[0] / photo.height, size[1] / photo.width)
+        height, width = (max(1, round(side * scale)) for side in (photo.height, photo.width))
+        fitted = make_garment(photo.convert("RGB"), mask.convert("L"), (height, width))
+        top, left = (size[0] - height) // 2, (size[1] - width) // 2
+        margins = (left, size[1] - width - left, top, size[0] - height - top)
+        placed = Garment(F.pad(fitted.image, margins), F.pad(fitted.mask, margins))
+        return move(stack([placed]), self.device)
+
+
+def resized_map(sampling_map: Tensor, size: Size) -> Tensor:
+    """A sampling map for images of another size: N x 2 x h x w to N x 2 x size, both normalised (align_corners=True).
+
+    Pixel centres scale as in image resizing: p of n pixels lies at (p + 1/2) N / n - 1/2 of N.
+    """
+    height, width = sampling_map.shape[-2:]
+    scaled = []
+    for channel, (found, wanted) in enumerate(((width, size[1]), (height, size[0]))):
+        position = (sampling_map[:, channel] + 1) / 2 * (found - 1)
+        position = (position + 0.5) * wanted / found - 0.5
+        scaled.append(2 * position / max(wanted - 1, 1) - 1)
+    return _enlarge(torch.stack(scaled, dim=1), size)
+
+
+def _enlarge(image: Tensor, size: Size) -> Tensor:
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)

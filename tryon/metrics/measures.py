@@ -1,0 +1,48 @@
+"""The measures themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from tryon.errors import InputError
+
+_GAUSSIAN_SIGMA = 1.5  # the window of the original SSIM paper (Wang et al. 2004)
+
+
+def structural_similarity(image: Image.Image, truth: Image.Image) -> float:
+    """SSIM of two RGB images of one size, with the 11 x 11 Gaussian window of its authors; 1 is equal.
+
+    Raises:
+        InputError: scikit-image, which computes it, is not installed.
+    """
+    try:
+        from skimage.metrics import structural_similarity as ssim
+    except ImportError:
+        raise InputError("scikit-image: not installed, wanted for SSIM (pip install scikit-image)") from None
+    return float(
+        ssim(
+            np.asarray(image),
+            np.asarray(truth),
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=_GAUSSIAN_SIGMA,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def flow_end_point_error(sampling_map: Tensor, source: Tensor) -> float:
+    """Mean distance between estimated and true source positions, in pixels.
+
+    Args:
+        sampling_map: 2 x H x W, normalised (align_corners=True).
+        source: 2 x H x W, true positions (x, y) in pixels of an H x W product photo; NaN where no garment is seen,
+            which does not count.
+    """
+    height, width = source.shape[-2:]
+    x = (sampling_map[0] + 1) / 2 * (width - 1) - source[0]
+    y = (sampling_map[1] + 1) / 2 * (height - 1) - source[1]
+    return float((x.square() + y.square()).sqrt().nanmean())

@@ -1,0 +1,132 @@
+"""Stages 3 and 4: the parser-free student learns from the tutor's fake images, its flows, and the real photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tryon.data.sample import Person, Sample
+from tryon.losses import (
+    PerceptualLoss,
+    better_tutor_weights,
+    distillation_loss,
+    generator_loss,
+    skin_region,
+)
+from tryon.models import Student, TryOnModel, Warped
+from tryon.networks import WarpNetwork
+from tryon.stages.base import Recipe, Stage, StepResult, load_earlier, scaled, target_garment, warp_terms
+from tryon.stages.tutor import TutorStage
+
+WARP_LOSS_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class TutorKnowledge:
+    """What the frozen tutor gives for a batch.
+
+    Attributes:
+        person: what the student sees: its photo is the tutor's fake image, in the other garment, and nothing else.
+        fake_mask: N x 1 x H x W warped mask of the other garment in the fake image.
+        warped: the tutor's warp of the person's own garment.
+    """
+
+    person: Person
+    fake_mask: Tensor
+    warped: Warped
+
+
+class DistilledStage(Stage):
+    """A student stage: holds the frozen tutor and what both stages take from it."""
+
+    def __init__(self, recipe: Recipe, perceptual: PerceptualLoss) -> None:
+        super().__init__(recipe, perceptual)
+        self.tutor: TryOnModel = load_earlier(recipe, TutorStage.name).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def tutor_knowledge(self, sample: Sample) -> TutorKnowledge:
+        """Dress the people in the other garments, and warp their own garments as the tutor does."""
+        features = self.tutor.condition_features(sample.person)
+        fake = self.tutor.render(sample.person, self.tutor.warp_garment(features, sample.other))
+        own = self.tutor.warp_garment(features, sample.garment)
+        return TutorKnowledge(Person(fake.image, None, None, None), fake.warped.mask, own)
+
+    def warp_losses(self, warped: Warped, knowledge: TutorKnowledge, sample: Sample) -> dict[str, Tensor]:
+        """Warp losses against the photo, and distillation where the tutor is nearer to it than the student."""
+        losses = warp_terms(warped, sample.garment, sample.person, self.perceptual)
+        target, _ = target_garment(sample.person)
+        weights = better_tutor_weights(knowledge.warped.garment, warped.garment, target)
+        return losses | scaled(distillation_loss(warped.flow, knowledge.warped.flow, weights), 1, "distilled")
+
+
+class StudentWarp(DistilledStage):
+    """Stage 3: the student's warp network, which starts from the tutor's.
+
+    In the first half only the condition encoder and pyramid and the refinement convolutions learn.
+    """
+
+    name = "student-warp"
+    epochs = 200
+    learning_rate = 3e-5
+
+    def __init__(self, recipe: Recipe, perceptual: PerceptualLoss) -> None:
+        super().__init__(recipe, perceptual)
+        self.model = Student(width=recipe.width, generator=False)
+        for part, tutors in zip(_shared_parts(self.model.warp), _shared_parts(self.tutor.warp), strict=True):
+            part.load_state_dict(tutors.state_dict())
+
+    def start_half(self, second_half: bool) -> None:
+        """In the first half freeze what came from the tutor, its running statistics included."""
+        self.model.train()
+        for part in _shared_parts(self.model.warp):
+            part.train(second_half).requires_grad_(second_half)
+
+    def step(self, sample: Sample, second_half: bool) -> StepResult:
+        """Warp losses and distillation."""
+        knowledge = self.tutor_knowledge(sample)
+        warped = self.model.warp_garment(self.model.condition_features(knowledge.person), sample.garment)
+        losses = scaled(self.warp_losses(warped, knowledge, sample), 1, "warp")
+        return StepResult(losses, {"tutor's fake": knowledge.person.photo, "warped": warped.garment})
+
+
+def _shared_parts(warp: WarpNetwork) -> tuple[nn.Module, ...]:
+    """What means the same to tutor and student: the garment's features and the correlation's offsets."""
+    return warp.garment_encoder, warp.garment_pyramid, warp.flow.correlation
+
+
+class StudentStage(DistilledStage):
+    """Stage 4: the student's generator, and its warp network at a fifth of the learning rate."""
+
+    name = "student"
+    epochs = 100
+    learning_rate = 5e-5
+
+    def __init__(self, recipe: Recipe, perceptual: PerceptualLoss) -> None:
+        super().__init__(recipe, perceptual)
+        self.model = Student(width=recipe.width, generator=True)
+        self.model.warp.load_state_dict(load_earlier(recipe, StudentWarp.name).warp.state_dict())
+
+    def step(self, sample: Sample, second_half: bool) -> StepResult:
+        """Warp losses and distillation, generator losses and the skin that the real garment uncovers."""
+        knowledge = self.tutor_knowledge(sample)
+        region = target_garment(sample.person)[1]
+        result = self.model(knowledge.person, sample.garment, region=region)
+        losses = scaled(self.warp_losses(result.warped, knowledge, sample), WARP_LOSS_SHARE, "warp")
+        rendering = generator_loss(
+            result.image,
+            result.rendered,
+            result.composition,
+            sample.person.photo,
+            self.perceptual,
+            skin=skin_region(knowledge.fake_mask, region),
+            half="second" if second_half else "first",
+        )
+        losses |= scaled(rendering, 1, "generator")
+        pictures = {
+            "tutor's fake": knowledge.person.photo,
+            "warped": result.warped.garment,
+            "try-on": result.image,
+        }
+        return StepResult(losses, pictures)
