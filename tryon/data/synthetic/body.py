@@ -25,8 +25,8 @@ UPPER_ARM_PARTS = ((18, 16), (15, 17))
 LOWER_ARM_PARTS = ((22, 20), (19, 21))
 HEAD_PARTS = (23, 24)
 
-TUCK_AT = 0.78
-"""Height of a high waistband, as a part of the torso's length."""
+HIGH_WAIST, LOW_WAIST = 0.78, 0.86
+"""Heights of waistbands that garments are tucked into and hang over, as parts of the torso's length."""
 
 
 @dataclass
@@ -140,10 +140,15 @@ def _leg(skeleton: Skeleton, side: int) -> list[Part]:
     return [*parts, shoe]
 
 
+def waistband(skeleton: Skeleton) -> float:
+    """Height of the upper edge of what is worn below, in body units below the neck root."""
+    person = skeleton.person
+    return (HIGH_WAIST if person.tucked else LOW_WAIST) * person.torso
+
+
 def _bottoms(skeleton: Skeleton) -> list[Part]:
     person = skeleton.person
-    waistband = (TUCK_AT if person.tucked else 0.86) * person.torso
-    crotch = person.torso + 16
+    top, crotch = waistband(skeleton), person.torso + 16
 
     def cloth(vertices: Array, finish: Finish) -> Part:
         coordinates = surface_coordinates(*vertices.shape[:2])
@@ -152,13 +157,13 @@ def _bottoms(skeleton: Skeleton) -> list[Part]:
     across = np.linspace(-1, 1, 9)
     if person.bottom == "skirt":
         end = person.torso + 22 + 62 * person.bottom_length
-        down = np.linspace(waistband, end, 14)
+        down = np.linspace(top, end, 14)
         flare = 1.2 + 13 * person.bottom_length * ramp(down, person.torso, end)
         half_widths = skeleton.torso_half_width(np.minimum(down, person.torso + 10)) + flare
         return [cloth(skeleton.torso(half_widths[:, None] * across, down[:, None]), Finish.WAIST)]
     # The lower edge runs from the hips down to the crotch, as creases do.
     reach = np.linspace(0, 1, 9)[:, None]
-    down = waistband * (1 - reach) + (crotch - 17 * np.abs(across)) * reach
+    down = top * (1 - reach) + (crotch - 17 * np.abs(across)) * reach
     pelvis = skeleton.torso((skeleton.torso_half_width(down[:, 4]) + 1.2)[:, None] * across, down)
     end = 178.0 if person.bottom == "trousers" else 22 + 40 * person.bottom_length
     lengths = np.linspace(-4, end, 16)

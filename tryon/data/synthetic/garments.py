@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .body import arm_radius
+from .body import arm_radius, waistband
 from .parts import Finish, Label, Part, normals, surface_coordinates
 from .person import Colour
 from .raster import Array
@@ -275,6 +275,9 @@ def wear(garment: Garment, flat: FlatGarment, skeleton: Skeleton) -> tuple[Part,
     loose = WRAP * widths * person.chest / REFERENCE_CHEST
     snug = skeleton.torso_half_width(worn_down) + 1.3
     chest_width = np.maximum(loose, snug)
+    if person.tucked:  # gathered into the waistband, hidden below it
+        gathered = ramp(worn_down, waistband(skeleton) - 20, waistband(skeleton) - 2)
+        chest_width = chest_width + gathered * (snug - 1.0 - chest_width)
     shoulder_width = widths * person.shoulder / 30
     worn_width = shoulder_width + (chest_width - shoulder_width) * ramp(below, 0, 1)
     # Round the body: equal lengths of cloth look shorter towards the sides.

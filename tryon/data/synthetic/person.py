@@ -50,7 +50,7 @@ WALLS: tuple[Colour, ...] = (
     (228, 228, 218),
 )
 ARM_POSES = {
-    "down": ((38, 54), (122, 134), False),
+    "down": ((36, 50), (125, 137), False),
     "front": ((20, 34), (108, 122), False),
     "hip": ((30, 36), (92, 106), False),
     "cross": ((-16, 8), (66, 96), False),
