@@ -178,7 +178,7 @@ def synthesize(
     Raises:
         InputError: an argument is out of range, or `out` cannot be made or holds something.
     """
-    out = Path(out)
+    out = Path(out).absolute()
     _check(out, train, test, size, seed, parsing_noise)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
