@@ -1,7 +1,7 @@
 """Build of the C++ part; everything else is in pyproject.toml.
 
-The extension uses LibTorch's stable ABI only: built against one torch, it runs with every later one and every Python.
-That torch is looked for where the package is going to be installed, so that pip's isolated build downloads no second one.
+The extension uses LibTorch's stable ABI only: built against one torch, it runs with every later one and any Python.
+That torch is looked for where the package will be installed, so that pip's isolated build downloads no second one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VARIANTS = ["baseline"]  # instruction sets compiled for
 
 
 def find_torch() -> Path | None:
-    """Folder of the newest-looking torch that is recent enough, found without importing it."""
+    """Folder of a torch that is recent enough, found without importing it."""
     spec = importlib.util.find_spec("torch")
     folders = [Path(spec.origin).parent] if spec and spec.origin else []
     paths = [sysconfig.get_path("platlib"), sysconfig.get_path("purelib"), site.getusersitepackages()]
@@ -92,7 +92,7 @@ def run(command: list[str]) -> None:
 
 
 class BuildKernels(build_ext):
-    """Compile the kernels into one library without any Python in it, and note down what was built or why nothing was."""
+    """Compile the kernels into one library without any Python in it, and note what was built or why nothing was."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return fullname.replace(".", "/") + ".so"  # no Python version in the name: the library does not depend on it
@@ -114,7 +114,11 @@ class BuildKernels(build_ext):
         objects = [Path(self.build_temp, source).with_suffix(".o") for source in SOURCES]
         for file in objects:
             file.parent.mkdir(parents=True, exist_ok=True)
-        headers = ["-isystem", str(torch / "include"), f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
+        include = torch / "include"
+        headers = [
+            *("-isystem", str(include), f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"),
+            f"-ffile-prefix-map={include}/=",  # the headers' messages name their files: not by this machine's paths
+        ]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             commands = (
                 [*compiler(), *COMPILE, *headers, "-c", source, "-o", str(file)]

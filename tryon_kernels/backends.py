@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,8 +30,8 @@ def load_library() -> None:
         raise ImportError(f"tryon_kernels: {LIBRARY} is there but cannot be loaded: {error}") from error
 
 
-def build_record() -> dict[str, object]:
-    """What the build noted down: `variants` (instruction sets compiled for) and `reason` (why there is no binary)."""
+def build_record() -> dict[str, Any]:
+    """What the build noted: `variants`, the instruction sets compiled for, and `reason`, why there is no binary."""
     return json.loads(BUILD_RECORD.read_text()) if BUILD_RECORD.exists() else {}
 
 
@@ -38,11 +39,29 @@ def missing(name: str) -> str | None:
     """Why a backend is not there; None where it is."""
     if name in ("auto", "eager"):
         return None
-    if name == "cpp":
-        if LIBRARY.exists():
-            return None
-        return str(build_record().get("reason", "the package was not installed, so its C++ part was not built"))
-    return f"this version has no {name} kernels"
+    if name != "cpp":
+        return f"this version has no {name} kernels"
+    if LIBRARY.exists():
+        return None
+    return build_record().get("reason", "the package was not installed, so its C++ part was not built")
+
+
+def report() -> str:
+    """One line for each backend: what it serves, or why it is not there."""
+    lines = [f"torch   {torch.__version__}, {torch.get_num_threads()} threads"]
+    for name in NAMES[1:]:
+        reason = missing(name)
+        lines.append(f"{name:<7} " + (_description(name) if reason is None else f"not available: {reason}"))
+    lines.append(
+        f"in use  {'cpp' if compiled_serves(torch.device('cpu')) else 'eager'} for CPU tensors, eager for others"
+    )
+    return "\n".join(lines)
+
+
+def _description(name: str) -> str:
+    if name == "eager":
+        return "plain torch formulas, any device"
+    return f"CPU tensors, {LIBRARY}, instruction sets: {', '.join(build_record().get('variants', ['not recorded']))}"
 
 
 @contextmanager

@@ -69,8 +69,8 @@ def _confine(position: Tensor, size: int, padding_mode: str) -> Tensor:
         low, high = 0, size - 1
         inside = (position > low) & (position < high)
     else:  # zeros: beyond one pixel outside nothing is sampled any more
-        low, high = -1, size
-        inside = (position >= low) & (position <= high)
+        low, high = -2, size
+        inside = (position >= -1) & (position <= size)
     confined = torch.nan_to_num(position.detach(), nan=low, posinf=high, neginf=low).clamp(low, high)
     return torch.where(inside, position, confined)
 

@@ -11,7 +11,7 @@ from tryon_kernels import eager
 from tryon_kernels.checks import check_correlation
 from tryon_kernels.ops.library import (
     library,
-    lowered_by_autocast,
+    lowered,
     new_gradient,
     new_output,
     register_autocast,
@@ -69,4 +69,4 @@ def _forward_again(first: Tensor, second: Tensor, output: Tensor | None, *option
 
 torch.library.register_autograd("tryon_kernels::correlation", _backward, setup_context=_setup_context, lib=library)
 register_double_backward("correlation", _forward_again, tensors=2)
-register_autocast("correlation", lambda first, second, *options: (*lowered_by_autocast(first, second), *options))
+register_autocast("correlation", lambda first, second, *options: (*lowered(first, second), *options))

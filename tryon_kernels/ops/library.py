@@ -29,13 +29,15 @@ def as_positions(positions: Tensor) -> Tensor:
     return positions.float() if positions.dtype in (torch.float16, torch.bfloat16) else positions
 
 
+def lowered(*features: Tensor) -> tuple[Tensor, ...]:
+    """Features in autocast's dtype; float64 is left alone, as torch leaves it."""
+    dtype = torch.get_autocast_dtype(features[0].device.type)
+    return tuple(f.to(dtype) if f.is_floating_point() and f.dtype != torch.float64 else f for f in features)
+
+
 def lowered_by_autocast(*features: Tensor) -> tuple[Tensor, ...]:
-    """Features in the dtype that autocast wants of them; unchanged where it is off, and float64 always."""
-    device_type = features[0].device.type
-    if not torch.is_autocast_enabled(device_type):
-        return features
-    dtype = torch.get_autocast_dtype(device_type)
-    return tuple(f if f.dtype == torch.float64 or not f.is_floating_point() else f.to(dtype) for f in features)
+    """Features in autocast's dtype where it is on; unchanged where it is off."""
+    return lowered(*features) if torch.is_autocast_enabled(features[0].device.type) else features
 
 
 def register_autocast(op: str, cast: Callable[..., tuple[Any, ...]]) -> None:

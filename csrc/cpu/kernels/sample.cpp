@@ -1,7 +1,6 @@
 #include "cpu/kernels/sample.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tryon_kernels {
 namespace {
@@ -9,7 +8,7 @@ namespace {
 // One output pixel's place in the input: four taps (top left, top right, bottom left, bottom right).
 template <class P>
 struct Place {
-  int64_t offset[4];
+  int64_t offset[4];  // of an element; meaningless for a tap outside
   P weight[4];
   bool within[4];
   bool all_within;
@@ -34,15 +33,23 @@ P to_pixels(P given, int64_t index, int64_t size, Coordinates coordinates, P& sl
   }
 }
 
-// Beyond these ends a position changes nothing any more. NaN compares false with everything and so goes to the low end.
+// Brings a position in from where it changes nothing any more: the outer pixels, or for zeros a place whose taps are
+// all outside. NaN compares false with everything and so goes to the low end.
 template <class P>
 P confine(P position, int64_t size, bool border, P& slope) {
-  const P low = border ? 0 : -1;
+  const P low = border ? 0 : -2;
   const P high = static_cast<P>(border ? size - 1 : size);
-  const bool inside = border ? position > low && position < high : position >= low && position <= high;
+  const bool inside = border ? position > low && position < high : position >= -1 && position <= high;
   if (inside) return position;
   slope = 0;
   return position >= high ? high : low;
+}
+
+// floor, for a position that fits an int64; without a call into the maths library, which baseline x86-64 needs for it.
+template <class P>
+int64_t whole_part(P position) {
+  const int64_t truncated = static_cast<int64_t>(position);
+  return truncated - (position < static_cast<P>(truncated));
 }
 
 template <class P>
@@ -53,21 +60,24 @@ Place<P> place(const Sampling& sampling, P given_x, P given_y, int64_t column, i
                       sampling.border, result.slope_x);
   const P y = confine(to_pixels(given_y, row, sampling.height, sampling.coordinates, result.slope_y), sampling.height,
                       sampling.border, result.slope_y);
-  const P left = std::floor(x), top = std::floor(y);
-  result.right = x - left;
-  result.lower = y - top;
-  const P row_weight[2] = {1 - result.lower, result.lower};
-  const P column_weight[2] = {1 - result.right, result.right};
-  result.all_within = true;
-  for (int tap = 0; tap < 4; ++tap) {
-    const int64_t tap_row = static_cast<int64_t>(top) + tap / 2;
-    const int64_t tap_column = static_cast<int64_t>(left) + tap % 2;
-    const bool within = tap_row >= 0 && tap_row < sampling.height && tap_column >= 0 && tap_column < sampling.width;
-    result.within[tap] = within;
-    result.all_within &= within;
-    result.offset[tap] = within ? tap_row * row_stride + tap_column * column_stride : 0;
-    result.weight[tap] = row_weight[tap / 2] * column_weight[tap % 2];
-  }
+  const int64_t left = whole_part(x), top = whole_part(y);
+  result.right = x - static_cast<P>(left);
+  result.lower = y - static_cast<P>(top);
+  const bool top_within = top >= 0 && top < sampling.height, bottom_within = top >= -1 && top + 1 < sampling.height;
+  const bool left_within = left >= 0 && left < sampling.width, right_within = left >= -1 && left + 1 < sampling.width;
+  result.within[0] = top_within & left_within;
+  result.within[1] = top_within & right_within;
+  result.within[2] = bottom_within & left_within;
+  result.within[3] = bottom_within & right_within;
+  result.all_within = top_within & bottom_within & left_within & right_within;
+  result.offset[0] = top * row_stride + left * column_stride;
+  result.offset[1] = result.offset[0] + column_stride;
+  result.offset[2] = result.offset[0] + row_stride;
+  result.offset[3] = result.offset[2] + column_stride;
+  result.weight[0] = (1 - result.lower) * (1 - result.right);
+  result.weight[1] = (1 - result.lower) * result.right;
+  result.weight[2] = result.lower * (1 - result.right);
+  result.weight[3] = result.lower * result.right;
   return result;
 }
 

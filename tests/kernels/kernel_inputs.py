@@ -1,0 +1,215 @@
+"""Inputs that every kernel test draws from, and the error that each result may have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import tryon_kernels as tk
+from tryon_kernels import eager
+
+OPS = ("warp", "grid_sample", "correlation")
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+BACKENDS = ("eager", "cpp")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments of one op: two tensors, then options in the op's order."""
+
+    op: str
+    name: str
+    tensors: tuple[Tensor, Tensor]
+    options: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.op}: {self.name}"
+
+    def public(self, *tensors: Tensor) -> Tensor:
+        """Call the public function on these tensors, with the case's options."""
+        if self.op == "warp":
+            return tk.warp(*tensors, padding_mode=self.options[0])
+        if self.op == "grid_sample":
+            return tk.grid_sample(*tensors, "bilinear", *self.options)
+        radius, stride, negative_slope = self.options
+        return tk.correlation(*tensors, radius=radius, stride=stride, negative_slope=negative_slope)
+
+    def reference(self, *tensors: Tensor) -> Tensor:
+        """Call the eager formula."""
+        return getattr(eager, self.op)(*tensors, *self.options)
+
+    def overload(self) -> Any:
+        """The registered op."""
+        return getattr(torch.ops.tryon_kernels, self.op).default
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Case:
+        """The same case with changed tensors."""
+        return replace(self, tensors=tuple(change(tensor) for tensor in self.tensors))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def features(*shape: int, seed: int = 0) -> Tensor:
+    """float64 numbers in (-1, 1), so that bounds on errors are easy to say."""
+    return torch.rand(shape, generator=generator(seed), dtype=torch.float64) * 2 - 1
+
+
+def positions(count: int, height: int, width: int, size: tuple[int, int], reach: float = 1.5, seed: int = 1) -> Tensor:
+    """N x 2 x Ho x Wo pixel positions in and around an image of this size, all at least 0.1 from a whole number.
+
+    The gradient by the position jumps at whole numbers, where rounding would decide which side a test sees.
+    """
+    span = torch.tensor(size[::-1], dtype=torch.float64).view(1, 2, 1, 1)
+    drawn = (torch.rand(count, 2, height, width, generator=generator(seed), dtype=torch.float64) - 0.5) * 2 * reach
+    around = span / 2 + drawn * (span / 2 + 1)
+    fraction = torch.rand(around.shape, generator=generator(seed + 1), dtype=torch.float64) * 0.8 + 0.1
+    return around.floor() + fraction
+
+
+def flow_to(at: Tensor) -> Tensor:
+    """The flow whose warp samples at these pixel positions."""
+    height, width = at.shape[2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return at - torch.stack([x, y])
+
+
+def grid_to(at: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """The sampling grid of these pixel positions, as a permuted N x 2 x Ho x Wo map."""
+    span = torch.tensor(size[::-1], dtype=torch.float64).view(1, 2, 1, 1)
+    normalised = at * 2 / (span - 1).clamp(min=1) - 1 if align_corners else (2 * at + 1) / span - 1
+    return normalised.permute(0, 2, 3, 1)
+
+
+# N, C, (H, W), (Ho, Wo): one pixel, one row, one column, no image at all, longer than the kernels' pieces of a row,
+# channels that fill vectors and that do not.
+SAMPLING_SIZES = (
+    (2, 3, (5, 7), (5, 7)),
+    (1, 1, (1, 1), (3, 2)),
+    (2, 16, (1, 9), (4, 5)),
+    (1, 33, (6, 1), (2, 130)),
+    (0, 4, (5, 5), (3, 3)),
+    (3, 8, (12, 10), (1, 1)),
+)
+CORRELATION_SIZES = (
+    # N, C, H, W, radius, stride, negative slope
+    (2, 4, 5, 7, 3, 1, 0.1),
+    (1, 1, 1, 1, 1, 1, None),
+    (1, 35, 6, 3, 2, 1, None),
+    (2, 16, 9, 8, 3, 2, 0.1),
+    (1, 5, 7, 11, 4, 3, 0.0),
+    (1, 70, 4, 5, 0, 1, None),
+    (0, 4, 5, 5, 3, 1, 0.1),
+    (1, 3, 3, 2, 8, 1, 0.2),
+)
+
+
+def sampling_cases() -> Iterator[Case]:
+    for seed, (count, channels, size, out) in enumerate(SAMPLING_SIZES):
+        image = features(count, channels, *size, seed=seed)
+        at = positions(count, *out, size, seed=seed + 100)
+        label = f"{count}x{channels}x{size[0]}x{size[1]} to {out[0]}x{out[1]}"
+        for padding_mode in ("border", "zeros"):
+            yield Case("warp", f"{label} {padding_mode}", (image, flow_to(at)), (padding_mode,))
+            for align_corners in (True, False):
+                grid = grid_to(at, size, align_corners)
+                name = f"{label} {padding_mode} align_corners={align_corners}"
+                yield Case("grid_sample", name, (image, grid), (padding_mode, align_corners))
+
+
+def correlation_cases() -> Iterator[Case]:
+    for seed, (*shape, radius, stride, slope) in enumerate(CORRELATION_SIZES):
+        pair = features(*shape, seed=seed), features(*shape, seed=seed + 50)
+        name = f"{'x'.join(map(str, shape))} radius={radius} stride={stride} slope={slope}"
+        yield Case("correlation", name, pair, (radius, stride, slope))
+
+
+def sample_inputs(op: str | None = None) -> list[Case]:
+    """All cases, in float64; `with_dtype` gives the others."""
+    return [case for case in (*sampling_cases(), *correlation_cases()) if op in (None, case.op)]
+
+
+def with_dtype(case: Case, dtype: torch.dtype) -> Case:
+    """The case in another dtype; positions stay float32 at least."""
+    first, second = case.tensors
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    return replace(case, tensors=(first.to(dtype), second.to(dtype if case.op == "correlation" else wide)))
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def slice_of_wider(tensor: Tensor, layout: Callable[[Tensor], Tensor] = Tensor.contiguous) -> Tensor:
+    """The same values as a view into a larger buffer full of NaN."""
+    wider = layout(torch.full([size + 3 for size in tensor.shape], torch.nan, dtype=tensor.dtype))
+    view = wider[tuple(slice(1, 1 + size) for size in tensor.shape)]
+    return view.copy_(tensor)
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": Tensor.contiguous,
+    "channels_last": channels_last,
+    "slice": slice_of_wider,
+    "channels_last slice": partial(slice_of_wider, layout=channels_last),
+    "transposed": lambda tensor: tensor.transpose(2, 3).contiguous().transpose(2, 3),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    output: Tensor
+    gradients: tuple[Tensor, ...]
+
+
+def run(function: Callable[..., Tensor], tensors: tuple[Tensor, ...], grad_output: Tensor | None = None) -> Result:
+    """Output and gradients of a function of tensors; the output's gradient is drawn where none is given."""
+    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    output = function(*leaves)
+    if grad_output is None:
+        grad_output = output_gradient(output)
+    return Result(output.detach(), torch.autograd.grad(output, leaves, grad_output.to(output.dtype)))
+
+
+def output_gradient(output: Tensor) -> Tensor:
+    return features(*output.shape, seed=7).to(output.dtype)
+
+
+def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> None:
+    """Compare with the float64 reference on the same inputs, within a bound on what rounding can do.
+
+    A sum of n terms, each at most s in size, is off by at most n * eps * (n * s) when kept in the wide dtype, and its
+    storing adds eps of the stored dtype. A position of size p is off by a few eps * p, and moves a sample, whose
+    neighbours lie in (-1, 1), by at most twice that.
+    """
+    wide = tuple(tensor.double() for tensor in case.tensors)
+    expected = run(case.reference, wide, grad_output.double())
+    stored = case.tensors[0].dtype
+    step = torch.finfo(torch.float64 if stored == torch.float64 else torch.float32).eps
+    channels, height, width = case.tensors[0].shape[1:]
+
+    def check(name: str, actual: Tensor, target: Tensor, terms: float, size: float) -> None:
+        bound = size * (terms * step + torch.finfo(actual.dtype).eps)
+        error = (actual.double() - target).abs().max().item() if target.numel() else 0.0
+        assert actual.shape == target.shape, name
+        assert error <= bound, f"{name}: error {error:.3g} exceeds {bound:.3g}"
+
+    if case.op == "correlation":
+        count = (2 * case.options[0] + 1) ** 2
+        check("output", result.output, expected.output, channels + 2, 1)
+        for name, actual, target in zip(("first", "second"), result.gradients, expected.gradients, strict=True):
+            check(name, actual, target, count + 2, count / channels)
+        return
+    around = 8 * (max(height, width, *result.output.shape[2:]) + 2)  # four roundings of a position, two neighbours
+    hits = run(case.reference, wide, torch.ones_like(grad_output, dtype=torch.float64)).gradients[0]
+    most = hits.abs().max().item() if hits.numel() else 0.0
+    scale = 1 if case.op == "warp" else max(height, width) / 2
+    check("output", result.output, expected.output, around, 1)
+    check("input", result.gradients[0], expected.gradients[0], around + most, most)
+    check("positions", result.gradients[1], expected.gradients[1], around + channels, 2 * channels * scale)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from kernel_inputs import BACKENDS, LAYOUTS, features, run
+
+import tryon_kernels as tk
+
+FAR = [torch.nan, torch.inf, -torch.inf, 1e30, -1e30, 3e9, -3e9]
+
+
+def wild_flow(axis: int) -> torch.Tensor:
+    """A flow of zeros but for one axis, whose first row holds everything that is far or no number."""
+    flow = torch.zeros(1, 2, 3, len(FAR))
+    flow[0, axis, 0] = torch.tensor(FAR)
+    return flow
+
+
+def edges(image: torch.Tensor, axis: int) -> torch.Tensor:
+    """What a border-padded warp by `wild_flow` samples in its first row."""
+    last = image.shape[3 - axis] - 1
+    ends = torch.tensor([0 if value != value or value < 0 else last for value in FAR])
+    columns = torch.arange(len(FAR))
+    return image[0, :, 0, ends] if axis == 0 else image[0, :, ends, columns]
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_border_padding_takes_far_positions_to_the_edge_and_nan_to_the_first(
+    backend: str, axis: int, layout: str
+) -> None:
+    image = LAYOUTS[layout](features(1, 5, 4, len(FAR)).float())
+    with tk.use_backend(backend):
+        result = run(lambda *tensors: tk.warp(*tensors, padding_mode="border"), (image, wild_flow(axis)))
+    assert torch.equal(result.output[0, :, 0], edges(image, axis))
+    assert result.gradients[0].isfinite().all()
+    assert not result.gradients[1][0, axis, 0].any()
+    assert result.gradients[1].isfinite().all()
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_zeros_padding_samples_nothing_there(backend: str, axis: int, layout: str) -> None:
+    image = LAYOUTS[layout](features(1, 5, 4, len(FAR)).float())
+    with tk.use_backend(backend):
+        result = run(lambda *tensors: tk.warp(*tensors, padding_mode="zeros"), (image, wild_flow(axis)))
+    assert not result.output[0, :, 0].any()
+    assert torch.equal(result.output[0, :, 1:], image[0, :, 1:3])
+    assert not result.gradients[1][0, :, 0].any()
+    assert result.gradients[0].isfinite().all()
+    assert result.gradients[1].isfinite().all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_grid_of_nan_gives_what_torch_gives_with_border_padding(backend: str) -> None:
+    image = features(1, 2, 4, 16).float()
+    grid = torch.full((1, 2, 16, 2), torch.nan)
+    with tk.use_backend(backend):
+        sampled = tk.grid_sample(image, grid, padding_mode="border", align_corners=True)
+    assert torch.equal(sampled, F.grid_sample(image, grid, padding_mode="border", align_corners=True))
+    assert torch.equal(sampled, image[:, :, :1, :1].expand_as(sampled))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("padding_mode", ["border", "zeros"])
+def test_both_backends_agree_on_every_mixture_of_far_positions(padding_mode: str, dtype: torch.dtype) -> None:
+    image = features(1, 3, 2, 3).to(dtype)
+    values = torch.tensor([*FAR, -1.0, 0.0, 0.25, 1.5, 2.0, 3.0])
+    pairs = torch.cartesian_prod(values, values).T.reshape(1, 2, 1, -1)
+    flow = (pairs - torch.stack([torch.arange(pairs.shape[3]), torch.zeros(pairs.shape[3])]).view(1, 2, 1, -1)).to(
+        torch.float64 if dtype == torch.float64 else torch.float32
+    )
+    results = []
+    for backend in BACKENDS:
+        with tk.use_backend(backend):
+            results.append(run(lambda *tensors: tk.warp(*tensors, padding_mode=padding_mode), (image, flow)))
+    eager, compiled = results
+    torch.testing.assert_close(compiled.output, eager.output)
+    torch.testing.assert_close(compiled.gradients[0], eager.gradients[0])
+    torch.testing.assert_close(compiled.gradients[1], eager.gradients[1])
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_tap_outside_brings_in_nothing_of_a_feature_that_is_no_number(backend: str, layout: str) -> None:
+    image = torch.full((1, 4, 3, 3), torch.nan)
+    image[:, :, 1] = 1
+    flow = torch.zeros(1, 2, 1, 2)
+    flow[0, 1] = torch.tensor([[-2.0, 5.0]])  # beyond the rows that hold NaN
+    with tk.use_backend(backend):
+        assert not tk.warp(LAYOUTS[layout](image), flow, padding_mode="zeros").any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_correlation_spreads_nan_only_where_the_window_reaches(backend: str) -> None:
+    first, second = features(1, 6, 7, 7).float(), features(1, 6, 7, 7, seed=2).float()
+    second[0, 0, 3, 3] = torch.nan
+    with tk.use_backend(backend):
+        volume = tk.correlation(first, second, radius=1, negative_slope=0.1)
+    touched = volume.isnan().any(1)[0]
+    expected = torch.zeros(7, 7, dtype=torch.bool)
+    expected[2:5, 2:5] = True
+    assert torch.equal(touched, expected)
+    assert volume.isnan().sum() == 9

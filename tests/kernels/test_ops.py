@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from kernel_inputs import BACKENDS, DTYPES, LAYOUTS, OPS, Case, features, run, sample_inputs, with_dtype
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
+
+import tryon_kernels as tk
+
+# Those whose repetition would test nothing new in a slow check: one case an op is enough for each of its branches.
+CHOSEN = [case for case in sample_inputs() if case.tensors[0].numel() <= 2 * 16 * 9 * 8][::2]
+
+
+def backward_arguments(case: Case, needed: tuple[bool, bool] = (True, True)) -> tuple[object, ...]:
+    output = case.overload()(*case.tensors, *case.options)
+    grad_output = features(*output.shape, seed=5).to(output.dtype)
+    if case.op == "correlation":
+        return (grad_output, *case.tensors, None if case.options[2] is None else output, *case.options, *needed)
+    return (grad_output, *case.tensors, *case.options, *needed)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("case", CHOSEN, ids=str)
+def test_the_op_keeps_torchs_rules(case: Case, layout: str) -> None:
+    case = case.mapped(LAYOUTS[layout])
+    arguments = tuple(tensor.detach().requires_grad_() for tensor in case.tensors)
+    torch.library.opcheck(case.overload(), (*arguments, *case.options))
+
+
+@pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("case", CHOSEN[::2], ids=str)
+def test_the_backward_op_keeps_torchs_rules(case: Case, needed: tuple[bool, bool]) -> None:
+    backward = getattr(torch.ops.tryon_kernels, f"{case.op}_backward").default
+    torch.library.opcheck(backward, backward_arguments(case, needed))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("op", OPS)
+def test_outputs_keep_the_memory_format_and_the_fake_op_foretells_it(op: str, layout: str, dtype: torch.dtype) -> None:
+    case = with_dtype(sample_inputs(op)[0], dtype).mapped(LAYOUTS[layout])
+    output = case.overload()(*case.tensors, *case.options)
+    with tk.use_backend("eager"):
+        eagerly = case.public(*case.tensors)
+    with FakeTensorMode() as mode:
+        fake = case.overload()(*map(mode.from_tensor, case.tensors), *case.options)
+    wanted = torch.channels_last if "channels_last" in layout else torch.contiguous_format
+    for result in (output, eagerly, fake):
+        assert result.is_contiguous(memory_format=wanted)
+    assert (fake.shape, fake.stride(), fake.dtype) == (output.shape, output.stride(), output.dtype)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", CHOSEN, ids=str)
+def test_gradients_are_derivatives(case: Case, backend: str) -> None:
+    leaves = tuple(tensor.detach().requires_grad_() for tensor in case.tensors)
+    with tk.use_backend(backend):
+        assert torch.autograd.gradcheck(case.public, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("case", CHOSEN[::2], ids=str)
+def test_second_gradients_are_derivatives(case: Case) -> None:
+    leaves = tuple(tensor.detach().requires_grad_() for tensor in case.tensors)
+    with tk.use_backend("cpp"):
+        assert torch.autograd.gradgradcheck(case.public, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("op", OPS)
+def test_only_the_gradients_asked_for_are_made(op: str, index: int) -> None:
+    case = sample_inputs(op)[0]
+    both = run(case.public, case.tensors).gradients[index]
+    leaves = [tensor.detach().requires_grad_(i == index) for i, tensor in enumerate(case.tensors)]
+    output = case.public(*leaves)
+    output.backward(features(*output.shape, seed=7))
+    assert torch.equal(leaves[index].grad, both)
+    assert leaves[1 - index].grad is None
+    made = getattr(torch.ops.tryon_kernels, f"{op}_backward")(*backward_arguments(case, (index == 0, index == 1)))
+    assert made[1 - index].numel() == 0
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_torch_compile_takes_it_whole(op: str) -> None:
+    case = with_dtype(sample_inputs(op)[0], torch.float32)
+
+    def function(*tensors: Tensor) -> Tensor:
+        return case.public(*(tensor * 2 for tensor in tensors)).square()
+
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    plain, traced = run(function, case.tensors), run(compiled, case.tensors)
+    torch.testing.assert_close(traced.output, plain.output)
+    torch.testing.assert_close(traced.gradients, plain.gradients)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_autocast_lowers_features_to_be_correlated_and_leaves_positions_and_images(op: str) -> None:
+    case = with_dtype(sample_inputs(op)[0], torch.float32)
+    lowered = tuple(tensor.bfloat16() for tensor in case.tensors)
+    for backend in BACKENDS:
+        with tk.use_backend(backend), torch.autocast("cpu", dtype=torch.bfloat16):
+            output = case.public(*case.tensors)
+        if op == "correlation":
+            assert torch.equal(output, case.public(*lowered))
+        else:
+            with tk.use_backend(backend):
+                assert torch.equal(output, case.public(*case.tensors))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        direct = case.overload()(*case.tensors, *case.options)
+    torch.testing.assert_close(direct, output)
+
+
+def test_autocast_lets_an_op_raise_low_positions() -> None:
+    image, flow = features(1, 3, 4, 5).float(), features(1, 2, 4, 5).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        warped = torch.ops.tryon_kernels.warp(image, flow, "border")
+    assert torch.equal(warped, tk.warp(image, flow.float()))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_low_features_keep_their_positions_in_float32(backend: str) -> None:
+    ramp = torch.arange(512).view(1, 1, 1, 512).bfloat16()  # whole numbers to 256, then even ones, are exact
+    flow = torch.zeros(1, 2, 1, 512)
+    flow[:, 0] = 1 / 512  # lost if 200 + 1 / 512 were kept in bfloat16
+    flow.requires_grad_()
+    with tk.use_backend(backend):
+        tk.warp(ramp, flow).sum().backward()
+        moved = tk.warp(ramp.expand(1, 1, 1, 512), flow * 256)
+    assert flow.grad.dtype == torch.float32
+    assert torch.equal(moved[0, 0, 0, :100], (torch.arange(100) + 0.5).bfloat16())
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_results_are_the_same_bits_for_any_number_of_threads(op: str) -> None:
+    before = torch.get_num_threads()
+    for shape_case in sample_inputs(op):
+        case = with_dtype(shape_case, torch.float32)
+        results = []
+        try:
+            for threads in (1, 2, 3, 5):
+                torch.set_num_threads(threads)
+                results.append(run(case.public, case.tensors))
+        finally:
+            torch.set_num_threads(before)
+        for result in results[1:]:
+            assert torch.equal(result.output, results[0].output)
+            for gradient, alone in zip(result.gradients, results[0].gradients, strict=True):
+                assert torch.equal(gradient, alone)

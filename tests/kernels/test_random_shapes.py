@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernel_inputs import (
+    LAYOUTS,
+    Case,
+    assert_within_rounding,
+    features,
+    flow_to,
+    grid_to,
+    output_gradient,
+    positions,
+    run,
+    with_dtype,
+)
+
+import tryon_kernels as tk
+
+FAST = settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SIZE = st.tuples(st.integers(1, 13), st.integers(1, 13))
+LAYOUT = st.sampled_from(sorted(LAYOUTS))
+DTYPE = st.sampled_from((torch.float32, torch.float64, torch.float16, torch.bfloat16))
+
+
+def check(case: Case, dtype: torch.dtype, layouts: tuple[str, str, str]) -> None:
+    case = with_dtype(case, dtype)
+    first, second = (LAYOUTS[layout](tensor) for tensor, layout in zip(case.tensors, layouts, strict=False))
+    case = Case(case.op, case.name, (first, second), case.options)
+    grad_output = LAYOUTS[layouts[2]](output_gradient(case.reference(*case.tensors)))
+    with tk.use_backend("cpp"):
+        result = run(case.public, case.tensors, grad_output)
+    assert_within_rounding(case, result, grad_output)
+
+
+@FAST
+@given(
+    count=st.integers(0, 3),
+    channels=st.integers(1, 37),
+    size=SIZE,
+    out=SIZE,
+    padding_mode=st.sampled_from(("border", "zeros")),
+    align_corners=st.sampled_from((None, True, False)),
+    dtype=DTYPE,
+    layouts=st.tuples(LAYOUT, LAYOUT, LAYOUT),
+    seed=st.integers(0, 1000),
+)
+def test_sampling(count, channels, size, out, padding_mode, align_corners, dtype, layouts, seed) -> None:
+    image, at = features(count, channels, *size, seed=seed), positions(count, *out, size, seed=seed + 1)
+    if align_corners is None:
+        case = Case("warp", "drawn", (image, flow_to(at)), (padding_mode,))
+    else:
+        case = Case("grid_sample", "drawn", (image, grid_to(at, size, align_corners)), (padding_mode, align_corners))
+    check(case, dtype, layouts)
+
+
+@FAST
+@given(
+    count=st.integers(0, 3),
+    channels=st.integers(1, 40),
+    size=SIZE,
+    radius=st.integers(0, 3),
+    stride=st.integers(1, 3),
+    negative_slope=st.sampled_from((None, 0.0, 0.1, 1.5)),
+    dtype=DTYPE,
+    layouts=st.tuples(LAYOUT, LAYOUT, LAYOUT),
+    seed=st.integers(0, 1000),
+)
+def test_correlation(count, channels, size, radius, stride, negative_slope, dtype, layouts, seed) -> None:
+    pair = features(count, channels, *size, seed=seed), features(count, channels, *size, seed=seed + 1)
+    check(Case("correlation", "drawn", pair, (radius, stride, negative_slope)), dtype, layouts)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from kernel_inputs import (
+    BACKENDS,
+    DTYPES,
+    LAYOUTS,
+    Case,
+    assert_within_rounding,
+    features,
+    flow_to,
+    grid_to,
+    output_gradient,
+    positions,
+    run,
+    sample_inputs,
+    with_dtype,
+)
+
+import tryon_kernels as tk
+from tryon_kernels import eager
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", sample_inputs(), ids=str)
+def test_values_and_gradients_are_the_references_within_rounding(case: Case, dtype: torch.dtype, backend: str) -> None:
+    case = with_dtype(case, dtype)
+    grad_output = output_gradient(case.reference(*case.tensors))
+    with tk.use_backend(backend):
+        result = run(case.public, case.tensors, grad_output)
+    assert result.output.dtype == dtype
+    assert_within_rounding(case, result, grad_output)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("case", sample_inputs(), ids=str)
+def test_memory_layout_changes_nothing(case: Case, dtype: torch.dtype, layout: str) -> None:
+    case = with_dtype(case, dtype).mapped(LAYOUTS[layout])
+    grad_output = LAYOUTS[layout](output_gradient(case.reference(*case.tensors)))
+    with tk.use_backend("cpp"):
+        result = run(case.public, case.tensors, grad_output)
+    assert_within_rounding(case, result, grad_output)
+
+
+@pytest.mark.parametrize("case", sample_inputs("grid_sample"), ids=str)
+def test_grid_sample_is_torchs(case: Case) -> None:
+    padding_mode, align_corners = case.options
+    mine = run(case.public, case.tensors)
+    torchs = run(lambda image, grid: F.grid_sample(image, grid, "bilinear", padding_mode, align_corners), case.tensors)
+    torch.testing.assert_close(mine.output, torchs.output)
+    torch.testing.assert_close(mine.gradients, torchs.gradients)
+
+
+@pytest.mark.parametrize(
+    ("mode", "padding_mode", "dimensions"),
+    [("nearest", "border", 4), ("bicubic", "zeros", 4), ("bilinear", "reflection", 4), ("bilinear", "zeros", 5)],
+)
+def test_what_grid_sample_leaves_to_torch_is_torchs(mode: str, padding_mode: str, dimensions: int) -> None:
+    sizes = (5, 6, 4)[: dimensions - 2]
+    image, grid = features(2, 3, *sizes).float(), features(2, *sizes, dimensions - 2).float()
+    expected = F.grid_sample(image, grid, mode, padding_mode, align_corners=False)
+    assert torch.equal(tk.grid_sample(image, grid, mode, padding_mode), expected)
+
+
+def test_grid_sample_does_not_align_corners_unless_asked() -> None:
+    image, grid = features(1, 2, 4, 5), features(1, 3, 3, 2)
+    assert torch.equal(tk.grid_sample(image, grid), tk.grid_sample(image, grid, align_corners=False))
+
+
+@pytest.mark.parametrize("padding_mode", ["border", "zeros"])
+def test_a_warp_is_a_grid_sample_at_the_pixels_it_points_to(padding_mode: str) -> None:
+    image, at = features(2, 3, 6, 5), positions(2, 4, 7, (6, 5))
+    warped = tk.warp(image, flow_to(at), padding_mode=padding_mode)
+    sampled = F.grid_sample(image, grid_to(at, (6, 5), True), "bilinear", padding_mode, True)
+    torch.testing.assert_close(warped, sampled)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_whole_pixel_flow_moves_pixels(backend: str) -> None:
+    image = features(1, 2, 4, 6).float()
+    flow = torch.zeros(1, 2, 4, 6)
+    flow[:, 0], flow[:, 1] = 2, -1
+    with tk.use_backend(backend):
+        warped = tk.warp(image, flow, padding_mode="zeros")
+    assert torch.equal(warped[:, :, 1:, :4], image[:, :, :3, 2:])
+    assert not warped[:, :, 0].any()
+    assert not warped[:, :, :, 4:].any()
+
+
+@pytest.mark.parametrize("case", sample_inputs("correlation"), ids=str)
+def test_the_correlation_reference_is_its_definition_written_out(case: Case) -> None:
+    first, second = case.tensors
+    radius, stride, negative_slope = case.options
+    count, _, height, width = first.shape
+    output = eager.correlation(first, second, radius, stride, negative_slope)
+    for n in range(count):
+        for y in range(0, height, stride):
+            for x in range(0, width, stride):
+                channel = 0
+                for v in range(y - radius * stride, y + radius * stride + 1, stride):
+                    for u in range(x - radius * stride, x + radius * stride + 1, stride):
+                        inside = 0 <= v < height and 0 <= u < width
+                        value = (first[n, :, y, x] @ second[n, :, v, u] / first.shape[1]).item() if inside else 0.0
+                        if negative_slope is not None and value < 0:
+                            value *= negative_slope
+                        assert output[n, channel, y // stride, x // stride].item() == pytest.approx(value, abs=1e-15)
+                        channel += 1
+        assert output.shape[1:] == (channel, -(-height // stride), -(-width // stride))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_warp_correlation_is_the_correlation_of_the_warped(backend: str) -> None:
+    first, second = features(2, 8, 6, 5).float(), features(2, 8, 6, 5, seed=3).float()
+    grid = grid_to(positions(2, 6, 5, (6, 5)), (6, 5), True).float()
+    with tk.use_backend(backend):
+        fused = tk.warp_correlation(first, second, grid, radius=2, negative_slope=0.1)
+        warped = tk.grid_sample(first, grid, padding_mode="border", align_corners=True)
+        assert torch.equal(fused, tk.correlation(warped, second, radius=2, negative_slope=0.1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_every_half_is_read_and_written_unchanged(dtype: torch.dtype) -> None:
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype).view(-1, 1, 1, 1)
+    warped = tk.warp(every, torch.zeros(every.shape[0], 2, 1, 1))
+    torch.testing.assert_close(warped, every, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_results_are_rounded_to_the_nearest_half_as_torch_rounds(dtype: torch.dtype) -> None:
+    spread = torch.logspace(-9, 4.9, 2000, dtype=torch.float64)
+    first = torch.cat([spread, -spread, torch.tensor([torch.inf, torch.nan], dtype=torch.float64)]).to(dtype)
+    second = features(first.numel()).to(dtype)
+    product = tk.correlation(first.view(1, 1, 1, -1), second.view(1, 1, 1, -1), radius=0).flatten()
+    expected = (first.float() * second.float()).to(dtype)
+    torch.testing.assert_close(product, expected, rtol=0, atol=0, equal_nan=True)
