@@ -53,10 +53,9 @@ class AppearanceFlow:
 
 
 def sample(image: Tensor, sampling_map: Tensor, padding_mode: str = "border") -> Tensor:
-    """Sample `image` bilinearly at a normalised sampling map, in the image's own precision under autocast too."""
+    """Sample `image` bilinearly at a normalised sampling map."""
     grid = sampling_map.permute(0, 2, 3, 1)
-    with torch.autocast(image.device.type, enabled=False):
-        return tk.grid_sample(image, grid, padding_mode=padding_mode, align_corners=True)
+    return tk.grid_sample(image, grid, padding_mode=padding_mode, align_corners=True)
 
 
 def _normalised(x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
@@ -97,9 +96,7 @@ def composed_map(sampling_map: Tensor | None, offset: Tensor) -> Tensor:
     """S(p + offset(p)), or the map of p + offset(p) itself where there is no S yet."""
     if sampling_map is None:
         return map_of_offset(offset)
-    # To the kernel the map is what is sampled, which autocast would lower to half precision.
-    with torch.autocast(offset.device.type, enabled=False):
-        return tk.warp(sampling_map, offset, padding_mode="border")
+    return tk.warp(sampling_map, offset, padding_mode="border")
 
 
 class FlowNetwork(nn.Module):

@@ -107,8 +107,8 @@ class Published:
 def random_checkpoint(kind):
     """Published keys; convolutions keep the scale of what passes through, and no two normalisations are alike."""
     generator = torch.Generator().manual_seed(0)
-    state = {}
-    for key, shape in published_shapes(kind).items():
+    ours, state = our_shapes(kind), {}
+    for key, shape in ((published, ours[key]) for published, key in key_table(kind).items()):
         if len(shape) == 4:
             scale = (shape[1] * shape[2] * shape[3]) ** -0.5
             state[key] = torch.randn(shape, generator=generator) * scale
