@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tryon.config import TrainConfig
+from tryon.data.synthetic import synthesize
+from tryon.engine import train_all
+
+PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "viton-photos"
+
+
+@pytest.fixture(scope="session")
+def real_photos() -> Path:
+    """Folder of real photos, kept beside the project; without it the test is skipped and says so."""
+    if not PHOTOS.is_dir():
+        pytest.skip(f"no real photos at {PHOTOS}")
+    return PHOTOS
+
+
+@pytest.fixture(scope="session")
+def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn data set; tests only read it."""
+    out = tmp_path_factory.mktemp("drawn") / "data"
+    synthesize(out, train=5, test=2, size=(64, 64), seed=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_config(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """Smallest training that still has two halves and a batch."""
+    return TrainConfig(
+        data=drawn_data, out=tmp_path_factory.mktemp("tiny") / "run", width=1 / 16, steps=2, batch=2, workers=0
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config: TrainConfig) -> Path:
+    """A run folder with all four stages; tests only read it."""
+    train_all(tiny_config)
+    return tiny_config.out

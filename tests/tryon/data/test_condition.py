@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tryon.data.condition import (
+    condition_channels,
+    pose_maps,
+    preserved_region,
+    tutor_condition,
+    tutor_generator_channels,
+    tutor_generator_input,
+)
+from tryon.data.folder import TryOnFolder
+from tryon.data.sample import Person, stack
+
+
+@pytest.fixture
+def people(drawn_data: Path) -> Person:
+    folder = TryOnFolder(drawn_data, "train")
+    return stack([folder.read_person(name) for name in folder.people[:2]])
+
+
+def test_a_keypoint_is_a_filled_square_in_its_own_channel() -> None:
+    keypoints = torch.zeros(1, 18, 3)
+    keypoints[0, 4] = torch.tensor([20.0, 30.0, 1.0])
+    maps = pose_maps(keypoints, height=256, width=192)
+    assert maps.shape == (1, 18, 256, 192)
+    assert set(maps.unique().tolist()) == {-1.0, 1.0}
+    drawn = (maps[0, 4] == 1).nonzero()
+    assert drawn.min(dim=0).values.tolist() == [25, 15]  # radius 5 around row 30, column 20
+    assert drawn.max(dim=0).values.tolist() == [35, 25]
+    assert len(drawn) == 11 * 11
+    assert (maps[0, [0, 3, 5, 17]] == -1).all()
+
+
+@pytest.mark.parametrize("densepose", [True, False])
+def test_the_channels_follow_what_the_data_has(people: Person, densepose: bool) -> None:
+    person = people if densepose else replace(people, densepose=None)
+    condition = tutor_condition(person)
+    assert condition.shape == (2, condition_channels(densepose=densepose), 64, 64)
+    assert condition.shape[1] == (45 if densepose else 20)
+    garment, mask = torch.zeros(2, 3, 64, 64), torch.zeros(2, 1, 64, 64)
+    inputs = tutor_generator_input(person, garment, mask)
+    assert inputs.shape == (2, tutor_generator_channels(densepose=densepose), 64, 64)
+
+
+def test_the_densepose_channels_are_one_hot(people: Person) -> None:
+    parts = tutor_condition(people)[:, 2:27]
+    assert (parts.sum(dim=1) == 1).all()
+    assert (parts.argmax(dim=1) == people.densepose).all()
+
+
+def test_what_is_preserved_is_face_clothes_and_hands_of_the_photo(people: Person) -> None:
+    kept = preserved_region(people)
+    assert people.regions is not None
+    assert people.densepose is not None
+    hands = people.regions.arms * torch.isin(people.densepose, torch.tensor([3, 4])).unsqueeze(1)
+    mask = people.regions.face + people.regions.other_clothes + hands
+    assert hands.sum() > 0
+    torch.testing.assert_close(kept, people.photo * mask)
+    assert (kept * people.regions.garment == 0).all()
+
+
+def test_the_arm_channel_is_the_arms_that_the_warped_garment_leaves_free(people: Person) -> None:
+    mask = torch.zeros(2, 1, 64, 64)
+    mask[:, :, :, :32] = 1
+    arms = tutor_generator_input(people, torch.zeros(2, 3, 64, 64), mask)[:, 7]
+    assert people.densepose is not None
+    wanted = (people.densepose >= 15) & (people.densepose <= 22)
+    wanted[:, :, :32] = False
+    assert (arms.bool() == wanted).all()
+
+
+def test_a_person_without_parsing_has_no_condition(people: Person) -> None:
+    with pytest.raises(ValueError, match="parsing"):
+        tutor_condition(replace(people, regions=None))
