@@ -164,8 +164,8 @@ def build_requirements(environment: Environment, source: Path) -> str:
     """What the build asks pip to fetch, run as pip runs it: with the build's own packages, not the environment's."""
     build_packages = environment.folder / "build packages"
     build_packages.mkdir()
-    for name in ("setuptools", "_distutils_hack"):
-        (build_packages / name).symlink_to(Path(setuptools.__file__).parents[1] / name)
+    for part in ("setuptools", "_distutils_hack", f"setuptools-{setuptools.__version__}.dist-info"):
+        (build_packages / part).symlink_to(Path(setuptools.__file__).parents[1] / part)
     code = f"""
 import os, sys
 sys.path = [path for path in sys.path if "site-packages" not in path] + [{str(build_packages)!r}]
