@@ -31,12 +31,7 @@ def add_arguments(commands: Commands) -> None:
 
 
 def _synthesize(options: argparse.Namespace) -> None:
-    with tqdm(desc="synthesize", unit=" people") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with tqdm(desc="synthesize", total=options.train + options.test, unit=" people") as bar:
         synthesize(
             options.out,
             train=options.train,
@@ -44,7 +39,7 @@ def _synthesize(options: argparse.Namespace) -> None:
             size=options.size,
             seed=options.seed,
             parsing_noise=options.parsing_noise,
-            progress=show,
+            progress=bar.update,
         )
     print(options.out)
 
