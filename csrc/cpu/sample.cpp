@@ -28,6 +28,8 @@ Sampling check(const Tensor& input, const Tensor& positions, const Axes& axes, c
   check_image("input", input);
   STD_TORCH_CHECK(input.size(2) > 0 && input.size(3) > 0, "input: got shape ", shape_of(input),
                   ", expected a height and width of 1 or more");
+  STD_TORCH_CHECK(input.size(2) < INT32_MAX && input.size(3) < INT32_MAX, "input: got shape ", shape_of(input),
+                  ", expected a height and width below ", INT32_MAX);
   STD_TORCH_CHECK(positions.is_cpu(), axes.name, ": expected a CPU tensor");
   STD_TORCH_CHECK(positions.dim() == 4 && positions.size(axes.axis) == 2, axes.name, ": got shape ",
                   shape_of(positions), ", expected N x ", axes.axis == 1 ? "2 x Ho x Wo" : "Ho x Wo x 2");

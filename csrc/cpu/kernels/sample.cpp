@@ -10,102 +10,116 @@ template <class P>
 struct Place {
   int64_t offset[4];  // of an element; meaningless for a tap outside
   P weight[4];
-  bool within[4];
-  bool all_within;
+  unsigned within;     // one bit for each tap
   P right, lower;      // fractions of the way to the right and lower taps
   P slope_x, slope_y;  // of the pixel position by the given one; 0 where it was confined
 };
 
+constexpr unsigned kAllWithin = 15;
 constexpr int64_t kPixels = 64;  // of a row are placed at a time: their places stay in the first-level cache
 
+// Where the pixels of a piece of a row fall along one axis: between pixel `first` and the next. The loops over a piece
+// are kept free of branches, so that the compiler can turn them into vector code.
 template <class P>
-P to_pixels(P given, int64_t index, int64_t size, Coordinates coordinates, P& slope) {
+struct Along {
+  int32_t first[kPixels];
+  P fraction[kPixels];
+  P slope[kPixels];  // of the pixel position by the given one; 0 where it was confined
+};
+
+// Pixel positions from given ones, which lie `stride` apart; `index` is the first output pixel's own position and
+// `step` the way from one to the next.
+template <class P>
+P to_pixels(const P* given, int64_t stride, int64_t count, int64_t index, int64_t step, int64_t size,
+            Coordinates coordinates, P (&pixel)[kPixels]) {
+  const P extent = static_cast<P>(size);
   switch (coordinates) {
     case Coordinates::kPixelOffsets:
-      slope = 1;
-      return given + static_cast<P>(index);
+      for (int64_t i = 0; i < count; ++i) pixel[i] = given[i * stride] + static_cast<P>(index + i * step);
+      return 1;
     case Coordinates::kCornersAligned:
-      slope = static_cast<P>(size - 1) / 2;
-      return (given + 1) / 2 * static_cast<P>(size - 1);
+      for (int64_t i = 0; i < count; ++i) pixel[i] = (given[i * stride] + 1) / 2 * (extent - 1);
+      return (extent - 1) / 2;
     default:
-      slope = static_cast<P>(size) / 2;
-      return ((given + 1) * static_cast<P>(size) - 1) / 2;
+      for (int64_t i = 0; i < count; ++i) pixel[i] = ((given[i * stride] + 1) * extent - 1) / 2;
+      return extent / 2;
   }
 }
 
-// Brings a position in from where it changes nothing any more: the outer pixels, or for zeros a place whose taps are
-// all outside. NaN compares false with everything and so goes to the low end.
-template <class P>
-P confine(P position, int64_t size, bool border, P& slope) {
-  const P low = border ? 0 : -2;
-  const P high = static_cast<P>(border ? size - 1 : size);
-  const bool inside = border ? position > low && position < high : position >= -1 && position <= high;
-  if (inside) return position;
-  slope = 0;
-  return position >= high ? high : low;
+// Positions are brought in from where they change nothing any more: to the outer pixels, or for zeros to a place whose
+// taps are all outside. NaN compares false with everything and so goes to the low end.
+template <bool Border, class P>
+void locate(const P (&pixel)[kPixels], int64_t count, int64_t size, P slope, Along<P>& along) {
+  const P low = Border ? 0 : -2;
+  const P high = static_cast<P>(Border ? size - 1 : size);
+  for (int64_t i = 0; i < count; ++i) {
+    const P position = pixel[i];
+    const bool inside = Border ? (position > low) & (position < high) : (position >= -1) & (position <= high);
+    const P end = position >= high ? high : low;
+    const P confined = inside ? position : end;
+    // Truncation and a correction are floor, without the call into the maths library that baseline x86-64 needs.
+    const int32_t truncated = static_cast<int32_t>(confined);
+    const int32_t first = truncated - (confined < static_cast<P>(truncated) ? 1 : 0);
+    along.first[i] = first;
+    along.fraction[i] = confined - static_cast<P>(first);
+    along.slope[i] = inside ? slope : P{0};
+  }
 }
 
-// floor, for a position that fits an int64; without a call into the maths library, which baseline x86-64 needs for it.
 template <class P>
-int64_t whole_part(P position) {
-  const int64_t truncated = static_cast<int64_t>(position);
-  return truncated - (position < static_cast<P>(truncated));
+void locate(const P* given, int64_t stride, int64_t count, int64_t index, int64_t step, int64_t size,
+            const Sampling& sampling, Along<P>& along) {
+  P pixel[kPixels];
+  const P slope = to_pixels(given, stride, count, index, step, size, sampling.coordinates, pixel);
+  sampling.border ? locate<true>(pixel, count, size, slope, along) : locate<false>(pixel, count, size, slope, along);
+}
+
+inline unsigned is_index(int64_t value, int64_t size) {
+  return static_cast<uint64_t>(value) < static_cast<uint64_t>(size);
 }
 
 template <class P>
-Place<P> place(const Sampling& sampling, P given_x, P given_y, int64_t column, int64_t row, int64_t row_stride,
+Place<P> place(const Sampling& sampling, const Along<P>& x, const Along<P>& y, int64_t i, int64_t row_stride,
                int64_t column_stride) {
-  Place<P> result;
-  const P x = confine(to_pixels(given_x, column, sampling.width, sampling.coordinates, result.slope_x), sampling.width,
-                      sampling.border, result.slope_x);
-  const P y = confine(to_pixels(given_y, row, sampling.height, sampling.coordinates, result.slope_y), sampling.height,
-                      sampling.border, result.slope_y);
-  const int64_t left = whole_part(x), top = whole_part(y);
-  result.right = x - static_cast<P>(left);
-  result.lower = y - static_cast<P>(top);
-  const bool top_within = top >= 0 && top < sampling.height, bottom_within = top >= -1 && top + 1 < sampling.height;
-  const bool left_within = left >= 0 && left < sampling.width, right_within = left >= -1 && left + 1 < sampling.width;
-  result.within[0] = top_within & left_within;
-  result.within[1] = top_within & right_within;
-  result.within[2] = bottom_within & left_within;
-  result.within[3] = bottom_within & right_within;
-  result.all_within = top_within & bottom_within & left_within & right_within;
-  result.offset[0] = top * row_stride + left * column_stride;
-  result.offset[1] = result.offset[0] + column_stride;
-  result.offset[2] = result.offset[0] + row_stride;
-  result.offset[3] = result.offset[2] + column_stride;
-  result.weight[0] = (1 - result.lower) * (1 - result.right);
-  result.weight[1] = (1 - result.lower) * result.right;
-  result.weight[2] = result.lower * (1 - result.right);
-  result.weight[3] = result.lower * result.right;
-  return result;
+  const int64_t left = x.first[i], top = y.first[i];
+  const P right = x.fraction[i], lower = y.fraction[i];
+  const int64_t offset = top * row_stride + left * column_stride;
+  const unsigned columns = is_index(left, sampling.width) | is_index(left + 1, sampling.width) << 1;
+  const unsigned rows = is_index(top, sampling.height) * 1u | is_index(top + 1, sampling.height) * 4u;
+  return {{offset, offset + column_stride, offset + row_stride, offset + row_stride + column_stride},
+          {(1 - lower) * (1 - right), (1 - lower) * right, lower * (1 - right), lower * right},
+          rows * columns,
+          right,
+          lower,
+          x.slope[i],
+          y.slope[i]};
 }
 
-// Calls body(places, image, row, first column, count) for pieces of one output row.
+// Calls body(places, first column, count) for pieces of one output row.
 template <class P, class Body>
 void for_each_piece(const Sampling& sampling, Positions<const P> positions, int64_t image, int64_t row,
                     int64_t row_stride, int64_t column_stride, const Body& body) {
+  Along<P> x, y;
   Place<P> places[kPixels];
-  const P* given = positions.data + image * positions.image + row * positions.row;
   for (int64_t start = 0; start < sampling.out_width; start += kPixels) {
     const int64_t count = std::min(kPixels, sampling.out_width - start);
-    for (int64_t i = 0; i < count; ++i) {
-      const P* pair = given + (start + i) * positions.column;
-      places[i] = place(sampling, pair[0], pair[positions.axis], start + i, row, row_stride, column_stride);
-    }
+    const P* given = positions.data + image * positions.image + row * positions.row + start * positions.column;
+    locate(given, positions.column, count, start, 1, sampling.width, sampling, x);
+    locate(given + positions.axis, positions.column, count, row, 0, sampling.height, sampling, y);
+    for (int64_t i = 0; i < count; ++i) places[i] = place(sampling, x, y, i, row_stride, column_stride);
     body(places, start, count);
   }
 }
 
 template <class T, class P>
 P interpolate(const Place<P>& at, const T* input) {
-  if (at.all_within) {
+  if (at.within == kAllWithin) {
     return at.weight[0] * widen(input[at.offset[0]]) + at.weight[1] * widen(input[at.offset[1]]) +
            at.weight[2] * widen(input[at.offset[2]]) + at.weight[3] * widen(input[at.offset[3]]);
   }
   P sum = 0;
   for (int tap = 0; tap < 4; ++tap) {
-    if (at.within[tap]) sum += at.weight[tap] * widen(input[at.offset[tap]]);
+    if (at.within >> tap & 1) sum += at.weight[tap] * widen(input[at.offset[tap]]);
   }
   return sum;
 }
@@ -113,7 +127,7 @@ P interpolate(const Place<P>& at, const T* input) {
 // Four taps' values, 0 outside.
 template <class T, class P>
 void read_taps(const Place<P>& at, const T* input, P (&value)[4]) {
-  for (int tap = 0; tap < 4; ++tap) value[tap] = at.within[tap] ? widen(input[at.offset[tap]]) : P{0};
+  for (int tap = 0; tap < 4; ++tap) value[tap] = (at.within >> tap & 1) ? widen(input[at.offset[tap]]) : P{0};
 }
 
 // Change of the sample with x and with y.
@@ -129,7 +143,7 @@ P change_y(const Place<P>& at, const P (&value)[4]) {
 
 template <class T, class P>
 void interpolate_channels(const Place<P>& at, const T* __restrict input, T* __restrict output, int64_t channels) {
-  if (!at.all_within) {
+  if (at.within != kAllWithin) {
     for (int64_t c = 0; c < channels; ++c) output[c] = narrow<T>(interpolate(at, input + c));
     return;
   }
@@ -147,7 +161,7 @@ void sum_changes(const Place<P>& at, const T* __restrict grad, const T* __restri
   constexpr int64_t kLanes = 8;
   P partial_x[kLanes] = {}, partial_y[kLanes] = {};
   int64_t c = 0;
-  if (at.all_within) {
+  if (at.within == kAllWithin) {
     const T *a = input + at.offset[0], *b = input + at.offset[1], *d = input + at.offset[2], *e = input + at.offset[3];
     for (; c + kLanes <= channels; c += kLanes) {
       for (int64_t lane = 0; lane < kLanes; ++lane) {
@@ -173,7 +187,7 @@ void sum_changes(const Place<P>& at, const T* __restrict grad, const T* __restri
 template <class P, class T>
 void scatter_channels(const Place<P>& at, const T* __restrict grad, P* __restrict sums, int64_t channels) {
   for (int tap = 0; tap < 4; ++tap) {
-    if (!at.within[tap]) continue;
+    if (!(at.within >> tap & 1)) continue;
     P* target = sums + at.offset[tap];
     const P weight = at.weight[tap];
     for (int64_t c = 0; c < channels; ++c) target[c] += weight * widen(grad[c]);
@@ -288,7 +302,8 @@ void sample_backward_input(const Sampling& sampling, Image<const T> grad_output,
                           for (int64_t i = 0; i < count; ++i) {
                             const P g = widen(grad[c * grad_output.channel + i * grad_output.column]);
                             for (int tap = 0; tap < 4; ++tap) {
-                              if (places[i].within[tap]) plane[places[i].offset[tap]] += places[i].weight[tap] * g;
+                              if (places[i].within >> tap & 1)
+                                plane[places[i].offset[tap]] += places[i].weight[tap] * g;
                             }
                           }
                         }
