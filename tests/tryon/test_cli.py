@@ -21,7 +21,10 @@ def test_data_is_synthesized_and_checked(tmp_path: Path, capsys: pytest.CaptureF
     out = tmp_path / "data"
     assert run("data", "synthesize", "--out", out, "--train", 2, "--test", 2, "--size", "64x64", "--seed", 7) == 0
     assert run("data", "check", out) == 0
-    assert "train: 2 people (2 with parsing and pose), 2 garments, 64x64, viton labels, DensePose" in capsys.readouterr().out
+    assert (
+        "train: 2 people (2 with parsing and pose), 2 garments, 64x64, viton labels, DensePose"
+        in capsys.readouterr().out
+    )
 
 
 def test_every_problem_of_a_data_folder_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,6 +113,3 @@ class TestBadInputIsOneLineAndExitCodeTwo:
         arguments = ("--data", drawn_data, "--pairs", pairs, "--out", tmp_path / "out")
         refused("infer", "--weights", tiny_run / "student", *arguments, names="found no file of 999999")
         assert not (tmp_path / "out").exists()
-
-    def test_demo_into_a_folder_with_files(self, refused, drawn_data: Path) -> None:
-        refused("demo", "--out", drawn_data, names="found files, wanted a new or empty folder")

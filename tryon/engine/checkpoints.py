@@ -31,6 +31,11 @@ class Checkpoint:
     settings: dict[str, Any]
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a stage folder holds a checkpoint to resume from."""
+    return (folder / CHECKPOINT_FILE).exists()
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint; the previous one stays until the new one is whole."""
     path = folder / CHECKPOINT_FILE

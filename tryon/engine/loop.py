@@ -23,6 +23,7 @@ from tryon.engine.checkpoints import (
     CHECKPOINT_FILE,
     Checkpoint,
     check_settings,
+    has_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
@@ -60,7 +61,7 @@ def train_all(config: TrainConfig) -> Path:
     folder = config.out
     for name in STAGES:
         # A resumed run may have stopped before this stage began.
-        resume = config.resume and (config.out / name / CHECKPOINT_FILE).exists()
+        resume = config.resume and has_checkpoint(config.out / name)
         folder = train_stage(name, replace(config, resume=resume))
     return folder
 
@@ -87,20 +88,14 @@ class _Run:
         self._check_folder()
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
-        self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS)
+        self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.settings = self._settings()
-        self.step = self._resume() if self._has_checkpoint else 0
-
-    @property
-    def _has_checkpoint(self) -> bool:
-        return (self.folder / CHECKPOINT_FILE).exists()
+        self.step = self._resume() if config.resume else 0
 
     def _check_folder(self) -> None:
-        if self._has_checkpoint and not self.config.resume:
+        if has_checkpoint(self.folder) and not self.config.resume:
             raise InputError(f"{self.folder}: found an earlier run, wanted an empty folder (or resume it)")
-        if self.config.resume and not self._has_checkpoint and self.folder.exists():
-            load_checkpoint(self.folder)  # names what is missing
 
     def _build_stage(self, stage_type: type[Stage]) -> Stage:
         config, data = self.config, self.data
@@ -218,7 +213,7 @@ class _Log:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[: done + 1] if done and path.exists() else []
         self._file = path.open("w", encoding="utf-8", newline="")
         self._file.writelines(lines)
-        self._writer = csv.writer(self._file)
+        self._writer = csv.writer(self._file, lineterminator="\n")
         self._has_header = bool(lines)
 
     def write(self, step: int, values: dict[str, float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -27,6 +28,12 @@ HASH_BLOCK = 1 << 20  # bytes
 _log = logging.getLogger(__name__)
 
 
+@cache
+def _say_random() -> None:
+    """Once a process: the stages of a run share the reason."""
+    _log.warning("perceptual loss: no VGG-19 weights given, so the features are fixed random ones")
+
+
 class PerceptualLoss(nn.Module):
     """L1 distance of VGG-19 features at relu1_1, 2_1, 3_1, 4_1 and 5_1, weighted 1/32, 1/16, 1/8, 1/4 and 1.
 
@@ -42,7 +49,7 @@ class PerceptualLoss(nn.Module):
         if weights is None:
             _set_random(self.convolutions)
             self._source = "random"
-            _log.warning("perceptual loss: no VGG-19 weights given, so the features are fixed random ones")
+            _say_random()
         else:
             _load(self.convolutions, weights)
             self._source = f"file:{_sha256(weights)}"

@@ -40,6 +40,10 @@ BOTTOMS: tuple[Colour, ...] = (
     (168, 196, 226),
     (205, 186, 150),
 )
+# Fashion photos mostly stand before a white studio wall. The tutor never sees what is behind a person, so it can
+# only guess any other.
+STUDIO_SHARE = 0.7
+STUDIO_WALLS: tuple[Colour, ...] = ((247, 247, 247), (243, 243, 245), (246, 244, 241))
 WALLS: tuple[Colour, ...] = (
     (236, 236, 238),
     (222, 226, 230),
@@ -153,6 +157,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         kinds[1] = "down"
     build = rng.uniform(-1, 1)
     sway = rng.normal(0, 4.5)
+    studio = rng.random() < STUDIO_SHARE
     hair_style = str(rng.choice(HAIR_STYLES, p=[0.22, 0.2, 0.3, 0.14, 0.14]))
     return Person(
         scale=scale,
@@ -185,8 +190,8 @@ def draw_person(rng: np.random.Generator) -> Person:
         bottom_length=rng.uniform(0.25, 1),
         tucked=bool(rng.random() < 0.22),
         shoe_colour=_pick(rng, ((30, 28, 30), (240, 238, 234), (120, 76, 48), (160, 40, 44)), 8),
-        wall=_pick(rng, WALLS, 8),
-        backdrop=str(rng.choice(["plain", "gradient", "room"])),
+        wall=_pick(rng, STUDIO_WALLS, 3) if studio else _pick(rng, WALLS, 8),
+        backdrop="plain" if studio else str(rng.choice(["plain", "gradient", "room"])),
         wall_detail=rng.random(),
         light=rng.uniform(-0.6, 0.6),
         fold_seed=int(rng.integers(2**31)),

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tryon import demo
+
+
+@pytest.fixture
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's way at a size that takes seconds."""
+    for name, value in {
+        "SIZE": (64, 64),
+        "TRAIN_PEOPLE": 4,
+        "TEST_PEOPLE": 2,
+        "WIDTH": 1 / 16,
+        "STEPS": dict.fromkeys(demo.STEPS, 2),
+    }.items():
+        monkeypatch.setattr(demo, name, value)
+
+
+def test_the_demo_ends_with_a_sheet_a_table_and_a_student(small_demo: None, tmp_path: Path) -> None:
+    result = demo.run_demo(tmp_path / "demo")
+    assert Image.open(result.sheet).width > 5 * 64  # person, garment, tutor's fake, student, truth
+    assert (result.student / "generator.safetensors").exists()
+    rows = result.table_file.read_text().splitlines()
+    assert [row.split("|")[1].strip() for row in rows[2:6]] == [
+        "tutor, another's garment",
+        "student, another's garment",
+        "tutor, own garment",
+        "student, own garment",
+    ]
+
+
+def test_a_demo_that_was_stopped_goes_on(small_demo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(demo, "evaluate", _stop)
+        demo.run_demo(tmp_path)
+    weights = (tmp_path / "run" / "student" / "warp.safetensors").stat().st_mtime_ns
+    demo.run_demo(tmp_path)
+    assert (tmp_path / "run" / "student" / "warp.safetensors").stat().st_mtime_ns == weights
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
