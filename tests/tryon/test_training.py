@@ -225,7 +225,7 @@ class TestARunStops:
             train_stage("tutor", replace(tiny_config, data=data, init=tiny_run, out=tmp_path / "run"))
 
     def test_on_a_size_that_does_not_fit_the_pyramid(self, tiny_config: TrainConfig, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="found 100x64, wanted multiples of 32.*the nearest is 96x64"):
+        with pytest.raises(InputError, match=r"found 100x64, wanted multiples of 32.*the nearest is 96x64"):
             train_stage("tutor-warp", replace(tiny_config, out=tmp_path, size=(100, 64)))
 
     def test_on_fewer_samples_than_a_batch(self, tiny_config: TrainConfig, tmp_path: Path) -> None:

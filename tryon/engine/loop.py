@@ -102,7 +102,9 @@ class _Run:
         perceptual = PerceptualLoss(config.perceptual_weights, config.width)
         assert data.scheme is not None  # a train split has parsing
         recipe = Recipe(config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name)
-        return stage_type(recipe, perceptual).to(config.device, memory_format=torch.channels_last)
+        stage = stage_type(recipe, perceptual).to(config.device)
+        # torch documents memory_format here; its annotations leave it out.
+        return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _settings(self) -> dict[str, Any]:
         """What must stay the same for a run to be one run."""
