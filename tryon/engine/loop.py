@@ -104,7 +104,7 @@ class _Run:
         recipe = Recipe(config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name)
         stage = stage_type(recipe, perceptual).to(config.device)
         # torch documents memory_format here; its annotations leave it out.
-        return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _settings(self) -> dict[str, Any]:
         """What must stay the same for a run to be one run."""

@@ -154,14 +154,21 @@ def test_left_and_right_are_the_persons_own() -> None:
     assert np.nonzero(right_arm)[1].mean() < WIDTH / 2
 
 
+def pixels_of_garment_arms_and_neck(scene: Scene, other: Scene) -> np.ndarray:
+    """Pixels of which any part shows them: a label is decided at the centre, which a sliver of cloth may miss."""
+    height, width = HEIGHT * SUPERSAMPLE, WIDTH * SUPERSAMPLE
+    garment = other.sample.garment
+    shown = render(scene.sample.person, garment, photograph(garment, height, width))
+    parts = np.isin(shown.parsing, (Label.GARMENT, Label.LEFT_ARM, Label.RIGHT_ARM)) | shown.neck
+    return parts.reshape(HEIGHT, SUPERSAMPLE, WIDTH, SUPERSAMPLE).any(axis=(1, 3))
+
+
 def test_another_garment_changes_only_garment_arms_and_neck(scenes: list[Scene]) -> None:
     for scene, other in zip(scenes, scenes[1:] + scenes[:1], strict=True):
         changed = render(scene.sample.person, other.sample.garment, other.product)
         np.testing.assert_array_equal(changed.densepose, scene.rendering.densepose)
         np.testing.assert_array_equal(changed.keypoints, scene.rendering.keypoints)
-        touched = np.zeros((HEIGHT, WIDTH), dtype=bool)
-        for shown in (scene.rendering, changed):
-            touched |= np.isin(shown.parsing, (Label.GARMENT, Label.LEFT_ARM, Label.RIGHT_ARM)) | shown.neck
+        touched = pixels_of_garment_arms_and_neck(scene, scene) | pixels_of_garment_arms_and_neck(scene, other)
         difference = np.abs(changed.photo.astype(int) - scene.rendering.photo).max(axis=2)
         assert difference[~widened(touched, 1)].max() <= SOFT_SHADOW
         assert difference[touched].max() > SOFT_SHADOW
