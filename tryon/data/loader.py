@@ -9,20 +9,27 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
+from tryon.errors import InputError
 
 Draw = tuple[int, int]  # index of the person, index of the other garment
 
 
-class PairedSamples(Dataset[Sample]):
-    """Training samples by draw."""
+class PairedSamples(Dataset["Sample | InputError"]):
+    """Training samples by draw.
+
+    A file that cannot be read gives the error as a value: raised in a reading process it would arrive as a traceback.
+    """
 
     def __init__(self, folder: TryOnFolder) -> None:
         self.folder = folder
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, draw: Draw) -> Sample | InputError:
         """Read a person with the own garment, and another garment."""
         person, other = draw
-        return self.folder.read_sample(self.folder.people[person], self.folder.people[other])
+        try:
+            return self.folder.read_sample(self.folder.people[person], self.folder.people[other])
+        except InputError as error:
+            return error
 
 
 class BatchDraws(Sampler[list[Draw]]):
@@ -58,11 +65,19 @@ class BatchDraws(Sampler[list[Draw]]):
             epoch, skipped = epoch + 1, 0
 
 
-def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> DataLoader[Sample]:
-    """Loader of stacked samples."""
-    return DataLoader(
-        PairedSamples(folder),
-        batch_sampler=draws,
-        num_workers=workers,
-        collate_fn=stack,
-    )
+def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> Iterator[Sample]:
+    """Stacked samples without end. Raises InputError at the batch in which a file cannot be read."""
+    loader = DataLoader(PairedSamples(folder), batch_sampler=draws, num_workers=workers, collate_fn=_collate)
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+def _collate(samples: list[Sample | InputError]) -> Sample | InputError:
+    whole = []
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+        whole.append(sample)
+    return stack(whole)

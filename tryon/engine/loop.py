@@ -140,7 +140,7 @@ class _Run:
         half = self.steps // 2
         self.stage.start_half(self.step >= half)
         draws = BatchDraws(len(self.data.people), self.config.batch, self.config.seed, start=self.step)
-        batches = iter(training_batches(self.data, draws, self.config.workers))
+        batches = training_batches(self.data, draws, self.config.workers)
         with _progress(self.stage.name, self.step, self.steps) as bar, _Log(self.folder / LOG_FILE, self.step) as log:
             while self.step < self.steps:
                 if self.step == half:
@@ -152,6 +152,7 @@ class _Run:
                 bar.set_postfix_str(f"loss {sum(values.values()):.3f}", refresh=False)
                 bar.update()
                 if self.step % self.config.picture_every == 0 or self.step == self.steps:
+                    log.flush()
                     self._save(sample, result)
         return self.folder
 
@@ -162,12 +163,12 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         with self._autocast():
             result = self.stage.step(sample, second_half)
-        loss = torch.stack(list(result.losses.values())).sum()
-        values = dict(zip(result.losses, torch.stack(list(result.losses.values())).tolist(), strict=True))
-        if not torch.isfinite(loss):
-            terms = ", ".join(f"{name} {value:g}" for name, value in values.items())
-            raise TrainingError(f"{self.stage.name}: the loss of step {self.step + 1} is not finite ({terms})")
-        loss.backward()
+        terms = torch.stack(list(result.losses.values()))
+        values = dict(zip(result.losses, terms.tolist(), strict=True))
+        if not terms.isfinite().all():
+            found = ", ".join(f"{name} {value:g}" for name, value in values.items())
+            raise TrainingError(f"{self.stage.name}: the loss of step {self.step + 1} is not finite ({found})")
+        terms.sum().backward()
         self.optimiser.step()
         return result, values
 
@@ -224,6 +225,10 @@ class _Log:
             self._writer.writerow(["step", "loss", *values])
             self._has_header = True
         self._writer.writerow([step, f"{sum(values.values()):.6g}", *(f"{value:.6g}" for value in values.values())])
+
+    def flush(self) -> None:
+        """Leave no step before a checkpoint unwritten."""
+        self._file.flush()
 
     def __enter__(self) -> _Log:
         return self

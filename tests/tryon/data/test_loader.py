@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from itertools import chain, islice
 from pathlib import Path
 
+import pytest
+
 from tryon.data.folder import TryOnFolder
 from tryon.data.loader import BatchDraws, training_batches
+from tryon.errors import InputError
 
 
 def test_an_epoch_shows_every_person_once_beside_anothers_garment() -> None:
@@ -35,9 +39,21 @@ def test_starting_later_continues_the_same_order() -> None:
 def test_batches_are_stacked_samples(drawn_data: Path) -> None:
     folder = TryOnFolder(drawn_data, "train")
     draws = BatchDraws(len(folder.people), batch=2, seed=0)
-    batch = next(iter(training_batches(folder, draws, workers=0)))
+    batch = next(training_batches(folder, draws, workers=0))
     (person, other), _ = draws.epoch_draws(0)[0]
     wanted = folder.read_sample(folder.people[person], folder.people[other])
     assert batch.person.photo.shape == (2, 3, 64, 64)
     assert (batch.person.photo[0] == wanted.person.photo).all()
     assert (batch.other.image[0] == wanted.other.image).all()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_cannot_be_read_is_one_line(drawn_data: Path, tmp_path: Path, workers: int) -> None:
+    data = Path(shutil.copytree(drawn_data, tmp_path / "data"))
+    (data / "train_img" / "000003_0.png").write_bytes(b"no image")
+    folder = TryOnFolder(data, "train")
+    batches = training_batches(folder, BatchDraws(len(folder.people), batch=5, seed=0), workers)
+    with pytest.raises(InputError) as caught:
+        next(batches)
+    assert "000003_0.png" in str(caught.value)
+    assert "\n" not in str(caught.value)
