@@ -11,11 +11,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.*)
 
-.PHONY: help demo test lint check clean
+SANITIZED := build/sanitized
+SANITIZING := $(CXX) -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
+
+.PHONY: help demo test fuzz large sanitize lint check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests'
+	@echo 'make fuzz   3,000 drawn cases against the references; make large: tensors of more than 2^31 elements'
+	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make lint   check formatting, style and types'
 	@echo 'make check  lint and test'
 	@echo 'make clean  remove the environment and what was built'
@@ -25,6 +30,21 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.tested
+	$(BIN)/python -m pytest tests/kernels/test_random_shapes.py --hypothesis-profile=fuzz
+
+large: $(VENV)/.tested
+	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
+
+sanitize: $(VENV)/.tested
+	rm -rf $(SANITIZED)
+	mkdir -p $(SANITIZED)
+	cp -r setup.py pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
+	cd $(SANITIZED) && CXX='$(SANITIZING)' $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
+	    LD_PRELOAD="$(foreach name,asan ubsan,$(shell $(CXX) -print-file-name=lib$(name).so))" \
+	    $(abspath $(BIN))/python -m pytest tests/kernels -k 'not compile and not report'
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kernel_inputs import (
     LAYOUTS,
@@ -18,9 +18,6 @@ from kernel_inputs import (
 
 import tryon_kernels as tk
 
-FAST = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 SIZE = st.tuples(st.integers(1, 13), st.integers(1, 13))
 LAYOUT = st.sampled_from(sorted(LAYOUTS))
 DTYPE = st.sampled_from((torch.float32, torch.float64, torch.float16, torch.bfloat16))
@@ -36,7 +33,6 @@ def check(case: Case, dtype: torch.dtype, layouts: tuple[str, str, str]) -> None
     assert_within_rounding(case, result, grad_output)
 
 
-@FAST
 @given(
     count=st.integers(0, 3),
     channels=st.integers(1, 37),
@@ -57,7 +53,6 @@ def test_sampling(count, channels, size, out, padding_mode, align_corners, dtype
     check(case, dtype, layouts)
 
 
-@FAST
 @given(
     count=st.integers(0, 3),
     channels=st.integers(1, 40),
