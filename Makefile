@@ -18,7 +18,7 @@ SANITIZING := $(CXX) -fsanitize=address,undefined -fno-sanitize-recover=undefine
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
-	@echo 'make test   run the tests'
+	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
 	@echo 'make fuzz   3,000 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make lint   check formatting, style and types'
@@ -29,7 +29,10 @@ demo: $(VENV)/.installed
 	$(BIN)/tryon demo --out $(OUT)
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/kernels
+	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
+	  echo "kernels for $$variant"; TRYON_KERNELS_ISA=$$variant $(BIN)/python -m pytest tests/kernels; \
+	done
 
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_random_shapes.py --hypothesis-profile=fuzz

@@ -15,7 +15,6 @@ import site
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,18 +24,18 @@ from setuptools.command.build_ext import build_ext
 
 OLDEST_TORCH = (2, 10)
 TORCH_TARGET_VERSION = "0x020a000000000000"  # 2.10, in the form that torch's headers want
-SOURCES = (
-    "csrc/bind.cpp",
-    "csrc/cpu/correlation.cpp",
-    "csrc/cpu/sample.cpp",
-    "csrc/cpu/kernels/correlation.cpp",
-    "csrc/cpu/kernels/sample.cpp",
-)
+HOST_SOURCES = ("csrc/bind.cpp", "csrc/cpu/correlation.cpp", "csrc/cpu/sample.cpp", "csrc/cpu/variants.cpp")
+KERNEL_SOURCES = ("csrc/cpu/kernels/correlation.cpp", "csrc/cpu/kernels/sample.cpp")  # once for each variant
 COMPILE = [
     *("-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Icsrc"),
     *("-fno-math-errno", "-fno-trapping-math"),  # no result changes; loops with comparisons become vector code
 ]
-VARIANTS = ["baseline"]  # instruction sets compiled for
+AVX2 = ("-mavx2", "-mfma", "-mf16c")
+X86_VARIANTS = {  # instruction sets to compile for, best first
+    "avx512": (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
+    "avx2": AVX2,
+    "baseline": (),
+}
 
 
 def find_torch() -> Path | None:
@@ -68,18 +67,27 @@ def compiler() -> list[str]:
     return shlex.split(os.environ.get("CXX", "c++"))
 
 
+def variants() -> dict[str, tuple[str, ...]]:
+    """The instruction sets that this compiler can compile for, with its options, best first."""
+    machine = subprocess.run([*compiler(), "-dumpmachine"], capture_output=True, text=True, check=False).stdout
+    known = X86_VARIANTS if machine.startswith("x86_64") else {"baseline": ()}
+    return {name: options for name, options in known.items() if compiles("", *options).returncode == 0}
+
+
+def compiles(source: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """The compiler's word on a piece of source."""
+    command = [*compiler(), "-std=c++20", *options, "-fsyntax-only", "-x", "c++", "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+
+
 def obstacle(torch: Path | None) -> str | None:
     """Why nothing can be compiled here; None where it can."""
     if torch is None:
         return "the build found no torch >= 2.10 to compile against"
-    with tempfile.TemporaryDirectory() as folder:
-        probe = Path(folder, "probe.cpp")
-        probe.write_text("#include <bit>\n#include <concepts>\nstatic_assert(std::bit_cast<int>(1.0f) != 0);\n")
-        try:
-            command = [*compiler(), "-std=c++20", "-fsyntax-only", str(probe)]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError as error:
-            return f'the build found no C++ compiler: "{shlex.join(compiler())}" does not run ({error.strerror})'
+    try:
+        result = compiles("#include <bit>\n#include <concepts>\nstatic_assert(std::bit_cast<int>(1.0f) != 0);\n")
+    except OSError as error:
+        return f'the build found no C++ compiler: "{shlex.join(compiler())}" does not run ({error.strerror})'
     if result.returncode != 0:
         complaint = next(iter(result.stderr.strip().splitlines()), f"exit status {result.returncode}")
         return f'the compiler "{shlex.join(compiler())}" does not compile C++20 ({complaint})'
@@ -95,7 +103,7 @@ def run(command: list[str]) -> None:
 
 
 class BuildKernels(build_ext):
-    """Compile the kernels into one library without any Python in it, and note what was built or why nothing was."""
+    """Compile the kernels into one library without any Python in it, or note why there is none."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return fullname.replace(".", "/") + ".so"  # no Python version in the name: the library does not depend on it
@@ -110,22 +118,28 @@ class BuildKernels(build_ext):
             self._compile(torch, target)
         else:
             print(f"tryon_kernels: the eager backend will serve, because {reason}", flush=True)
-        record = {"variants": [], "reason": reason} if reason else {"variants": VARIANTS}
-        target.with_name("_build.json").write_text(json.dumps(record) + "\n")
+        record = target.with_name("_build.json")
+        record.unlink(missing_ok=True)
+        if reason is not None:
+            record.write_text(json.dumps({"reason": reason}) + "\n")
 
     def _compile(self, torch: Path, target: Path) -> None:
-        objects = [Path(self.build_temp, source).with_suffix(".o") for source in SOURCES]
-        for file in objects:
-            file.parent.mkdir(parents=True, exist_ok=True)
         include = torch / "include"
-        headers = [
+        headers = (
             *("-isystem", str(include), f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"),
             f"-ffile-prefix-map={include}/=",  # the headers' messages name their files: not by this machine's paths
-        ]
+        )
+        listed = "-DTRYON_KERNELS_VARIANTS=" + "".join(f"VARIANT({name})" for name in variants())
+        units = [("host", source, (*headers, listed)) for source in HOST_SOURCES]
+        for name, options in variants().items():
+            units += [(name, source, (*options, f"-DTRYON_KERNELS_VARIANT={name}")) for source in KERNEL_SOURCES]
+        objects = [Path(self.build_temp, part, source).with_suffix(".o") for part, source, _ in units]
+        for file in objects:
+            file.parent.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             commands = (
-                [*compiler(), *COMPILE, *headers, "-c", source, "-o", str(file)]
-                for source, file in zip(SOURCES, objects, strict=True)
+                [*compiler(), *COMPILE, *options, "-c", source, "-o", str(file)]
+                for (_, source, options), file in zip(units, objects, strict=True)
             )
             list(pool.map(run, commands))
         # torch is loaded before this library, so the name of its library is enough to find it: no path is recorded.
@@ -148,7 +162,7 @@ class PlatformWheel(bdist_wheel):
 
 
 setup(
-    ext_modules=[Extension("tryon_kernels._cpp", list(SOURCES), optional=True)],
+    ext_modules=[Extension("tryon_kernels._cpp", [*HOST_SOURCES, *KERNEL_SOURCES], optional=True)],
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": PlatformWheel},
     setup_requires=[] if find_torch() else ["torch>=2.10"],
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +23,51 @@ BUILD_RECORD = _FOLDER / "_build.json"
 _chosen = "auto"
 
 
-def load_library() -> None:
-    """Load the compiled kernels if they are there; one that cannot be loaded is an ImportError naming the cause."""
+@dataclass(frozen=True)
+class Variants:
+    """Instruction sets that the compiled kernels have code for, best first.
+
+    `TRYON_KERNELS_ISA` in the environment names the one to take; without it, it is the best of those that run here.
+    """
+
+    built: tuple[str, ...]
+    runnable: tuple[str, ...]
+    chosen: str
+
+
+def load_library() -> Variants:
+    """Load the compiled kernels if they are there.
+
+    Raises ImportError, with the cause, for a library that cannot be loaded and for an instruction set that is asked
+    for and not to be had.
+    """
     if not LIBRARY.exists():
-        return
+        return Variants((), (), "")
     try:
         torch.ops.load_library(LIBRARY)
+        library = ctypes.CDLL(str(LIBRARY))
     except (OSError, RuntimeError) as error:
         raise ImportError(f"tryon_kernels: {LIBRARY} is there but cannot be loaded: {error}") from error
+    found = Variants(
+        tuple(_text(library.tryon_kernels_variants_built).split()),
+        tuple(_text(library.tryon_kernels_variants_runnable).split()),
+        _text(library.tryon_kernels_variant_chosen),
+    )
+    if not found.chosen:
+        raise ImportError(
+            f'TRYON_KERNELS_ISA: got "{os.environ["TRYON_KERNELS_ISA"]}", expected one of '
+            f"{', '.join(found.runnable)} (built: {', '.join(found.built)})"
+        )
+    return found
 
 
-def build_record() -> dict[str, Any]:
-    """What the build noted: `variants`, the instruction sets compiled for, and `reason`, why there is no binary."""
+def _text(function: Any) -> str:
+    function.restype = ctypes.c_char_p
+    return function().decode()
+
+
+def build_record() -> dict[str, str]:
+    """What the build noted where it made no binary: `reason`."""
     return json.loads(BUILD_RECORD.read_text()) if BUILD_RECORD.exists() else {}
 
 
@@ -61,7 +97,13 @@ def report() -> str:
 def _description(name: str) -> str:
     if name == "eager":
         return "plain torch formulas, any device"
-    return f"CPU tensors, {LIBRARY}, instruction sets: {', '.join(build_record().get('variants', ['not recorded']))}"
+    return f"CPU tensors, {LIBRARY}, instruction sets: {', '.join(map(_described, variants.built))}"
+
+
+def _described(variant: str) -> str:
+    if variant == variants.chosen:
+        return f"{variant} (in use)"
+    return variant if variant in variants.runnable else f"{variant} (not on this CPU)"
 
 
 @contextmanager
@@ -96,5 +138,5 @@ def compiled_serves(device: torch.device) -> bool:
     return True
 
 
-load_library()
+variants = load_library()
 _CPP_IS_THERE = missing("cpp") is None

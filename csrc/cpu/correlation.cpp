@@ -3,6 +3,7 @@
 #include "cpu/ops.h"
 #include "cpu/tensors.h"
 #include "cpu/threads.h"
+#include "cpu/variants.h"
 
 namespace tryon_kernels::cpu {
 namespace {
@@ -35,7 +36,7 @@ Image<T> strided(Image<T> image, int64_t stride) {
 template <class T, class Body>
 void for_each_range_of_rows(const Window& window, int64_t images, const Body& body) {
   const int64_t rows = images * window.height, ranges = std::min(rows, thread_count());
-  const int64_t bytes = correlation_workspace<T>(window);
+  const int64_t bytes = correlation_kernels<T>().workspace(window);
   const Tensor workspace = torch::stable::empty({ranges * bytes + kWorkspaceAlignment}, ScalarType::Byte);
   const auto address = reinterpret_cast<uintptr_t>(workspace.mutable_data_ptr());
   const uintptr_t aligned = (address + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
@@ -56,9 +57,10 @@ Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, in
   with_number_type("first", first, [&]<class T>(T) {
     const auto from = strided(image_of<const T>(first), stride), around = strided(image_of<const T>(second), stride);
     const auto to = image_of<T>(output);
+    const auto& kernels = correlation_kernels<T>();
     const Activation<T> activation{static_cast<Wide<T>>(negative_slope.value_or(1)), {}, negative_slope.has_value()};
     for_each_range_of_rows<T>(window, first.size(0), [&](void* workspace, int64_t begin, int64_t end) {
-      correlation_forward<T>(window, from, around, activation, to, workspace, begin, end);
+      kernels.forward(window, from, around, activation, to, workspace, begin, end);
     });
   });
   return output;
@@ -80,6 +82,7 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
   Tensor grad_first = new_gradient(first, first_needed), grad_second = new_gradient(second, second_needed);
   with_number_type("first", first, [&]<class T>(T) {
     const auto grad = image_of<const T>(grad_output);
+    const auto& kernels = correlation_kernels<T>();
     Activation<T> activation{static_cast<Wide<T>>(negative_slope.value_or(1)), {}, output.has_value()};
     if (output) activation.output = image_of<const T>(*output);
     const auto differentiate = [&](Operand operand, const Tensor& other, Tensor& gradient) {
@@ -87,7 +90,7 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
       const auto from = strided(image_of<const T>(other), stride);
       const auto to = strided(image_of<T>(gradient), stride);
       for_each_range_of_rows<T>(window, first.size(0), [&](void* workspace, int64_t begin, int64_t end) {
-        correlation_backward<T>(window, operand, grad, activation, from, to, workspace, begin, end);
+        kernels.backward(window, operand, grad, activation, from, to, workspace, begin, end);
       });
     };
     if (first_needed) differentiate(Operand::kFirst, second, grad_first);

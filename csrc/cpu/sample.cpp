@@ -5,6 +5,7 @@
 #include "cpu/ops.h"
 #include "cpu/tensors.h"
 #include "cpu/threads.h"
+#include "cpu/variants.h"
 
 namespace tryon_kernels::cpu {
 namespace {
@@ -53,11 +54,12 @@ Tensor forward(const Tensor& input, const Tensor& positions, const Axes& axes, c
   const Tensor output = new_output(input, {input.size(0), sampling.channels, sampling.out_height, sampling.out_width},
                                    input.scalar_type());
   with_number_type("input", input, [&]<class T>(T) {
+    const auto& kernels = sample_kernels<T>();
     const auto from = image_of<const T>(input);
     const auto at = positions_of<const Wide<T>>(positions, axes);
     const auto to = image_of<T>(output);
     for_each_range(input.size(0) * sampling.out_height, 4 * sampling.out_width * (sampling.channels + 4),
-                   [&](int64_t begin, int64_t end) { sample_forward<T>(sampling, from, at, to, begin, end); });
+                   [&](int64_t begin, int64_t end) { kernels.forward(sampling, from, at, to, begin, end); });
   });
   return output;
 }
@@ -79,6 +81,7 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
   const Tensor grad_input = new_gradient(input, input_needed);
   const Tensor grad_positions = new_gradient(positions, positions_needed);
   with_number_type("input", input, [&]<class T>(T) {
+    const auto& kernels = sample_kernels<T>();
     using P = Wide<T>;
     const auto grad = image_of<const T>(grad_output);
     const auto at = positions_of<const P>(positions, axes);
@@ -87,7 +90,7 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
       const auto to = positions_of<P>(grad_positions, axes);
       for_each_range(
           images * sampling.out_height, 8 * sampling.out_width * (channels + 4),
-          [&](int64_t begin, int64_t end) { sample_backward_positions<T>(sampling, grad, from, at, to, begin, end); });
+          [&](int64_t begin, int64_t end) { kernels.backward_positions(sampling, grad, from, at, to, begin, end); });
     }
     if (input_needed && grad_input.numel() > 0) {
       const auto to = image_of<T>(grad_input);
@@ -101,8 +104,8 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
       for_each_range(images * blocks, cost * channels / blocks, [&](int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) {
           const int64_t block = task % blocks;
-          sample_backward_input<T>(sampling, grad, at, sums, to, task / blocks, channels * block / blocks,
-                                   channels * (block + 1) / blocks);
+          kernels.backward_input(sampling, grad, at, sums, to, task / blocks, channels * block / blocks,
+                                 channels * (block + 1) / blocks);
         }
       });
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from unittest import mock
@@ -9,6 +10,7 @@ import torch
 
 import tryon_kernels as tk
 from tryon_kernels import backends
+from tryon_kernels.backends import variants
 
 
 def test_an_unknown_backend_is_refused_with_the_names_there_are() -> None:
@@ -53,5 +55,39 @@ def test_the_choice_ends_with_an_error() -> None:
 def test_the_report_names_every_backend_and_the_reason_for_each_one_missing() -> None:
     result = subprocess.run([sys.executable, "-m", "tryon_kernels"], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == backends.report()
-    assert "instruction sets: baseline" in result.stdout
     assert "cuda    not available: this version has no cuda kernels" in result.stdout
+
+
+def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+
+
+def test_every_instruction_set_is_reported_with_what_becomes_of_it() -> None:
+    described = python("-m", "tryon_kernels").stdout.split("instruction sets: ")[1].splitlines()[0].split(", ")
+    assert [text.split()[0] for text in described] == list(variants.built)
+    assert [text.split()[0] for text in described if "in use" in text] == [variants.chosen]
+    assert [text.split()[0] for text in described if "not on this CPU" not in text] == list(variants.runnable)
+
+
+def test_every_cpu_runs_the_baseline() -> None:
+    assert variants.built[-1] == variants.runnable[-1] == "baseline"
+
+
+@pytest.mark.parametrize("variant", variants.runnable)
+def test_the_environment_chooses_the_instruction_set(variant: str) -> None:
+    assert f"{variant} (in use)" in python("-m", "tryon_kernels", TRYON_KERNELS_ISA=variant).stdout
+
+
+def test_the_best_instruction_set_is_taken_where_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRYON_KERNELS_ISA", raising=False)
+    best = python("-m", "tryon_kernels", "--variants").stdout.split()[0]
+    assert f"{best} (in use)" in python("-m", "tryon_kernels").stdout
+
+
+@pytest.mark.parametrize("name", ["mmx", "", *(set(variants.built) - set(variants.runnable))])
+def test_an_instruction_set_that_is_not_to_be_had_is_an_error_at_import_with_those_there_are(name: str) -> None:
+    result = python("-c", "import tryon_kernels", TRYON_KERNELS_ISA=name)
+    assert result.returncode == 1
+    message = f'TRYON_KERNELS_ISA: got "{name}", expected one of {", ".join(variants.runnable)} '
+    assert f"ImportError: {message}(built: {', '.join(variants.built)})" in result.stderr

@@ -111,6 +111,19 @@ def test_the_binary_needs_torch_and_no_python(wheel: Path, tmp_path: Path) -> No
     assert os.fsencode(Path(torch.__file__).parent) not in content
 
 
+@pytest.mark.skipif(shutil.which("nm") is None, reason="nm, of the binary utilities, is not there")
+def test_the_objects_of_an_instruction_set_share_no_function_with_the_rest(wheel: Path) -> None:
+    # A function that several objects define, such as a library's template, is kept once: if that were the one with the
+    # widest instructions, the rest of the process would run it on CPUs without them.
+    objects = sorted((wheel.parent / "source" / "build").glob("temp*/*/csrc/cpu/kernels/*.o"))
+    assert {file.relative_to(wheel.parent).parts[3] for file in objects} >= {"baseline"}
+    for file in objects:
+        lines = subprocess.run(["nm", "-C", file], capture_output=True, text=True, check=True).stdout.splitlines()
+        shown = [line.split(maxsplit=2)[1:] for line in lines if not line.lstrip().startswith("U ")]
+        (defined,) = [name for kind, name in shown if kind not in "tbdr"]  # lower case: seen within the object only
+        assert defined.startswith(f"tryon_kernels::{file.relative_to(wheel.parent).parts[3]}::k")
+
+
 @pytest.mark.parametrize(
     ("compiler", "reason"),
     [

@@ -166,8 +166,6 @@ void gather_neighbours(const Window& window, const RowsAround<T, P>& rows, const
   }
 }
 
-}  // namespace
-
 template <class T>
 int64_t correlation_workspace(const Window& window) {
   const Layout<Wide<T>> layout(window);
@@ -241,16 +239,14 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
   }
 }
 
-#define INSTANTIATE(T)                                                                                                \
-  template int64_t correlation_workspace<T>(const Window&);                                                           \
-  template void correlation_forward<T>(const Window&, Image<const T>, Image<const T>, const Activation<T>&, Image<T>, \
-                                       void*, int64_t, int64_t);                                                      \
-  template void correlation_backward<T>(const Window&, Operand, Image<const T>, const Activation<T>&, Image<const T>, \
-                                        Image<T>, void*, int64_t, int64_t);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(Half)
-INSTANTIATE(BFloat16)
-#undef INSTANTIATE
+template <class T>
+constexpr CorrelationKernels<T> kKernels{correlation_workspace<T>, correlation_forward<T>, correlation_backward<T>};
 
+}  // namespace
+
+namespace TRYON_KERNELS_VARIANT {
+extern const Table<CorrelationKernels> kCorrelation;
+constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels<double>, kKernels<Half>,
+                                                       kKernels<BFloat16>};
+}  // namespace TRYON_KERNELS_VARIANT
 }  // namespace tryon_kernels

@@ -27,19 +27,17 @@ struct Activation {
 
 enum class Operand { kFirst, kSecond };
 
-// Bytes that one call may scribble on, aligned to `kWorkspaceAlignment`.
 constexpr int64_t kWorkspaceAlignment = 64;
-template <class T>
-int64_t correlation_workspace(const Window& window);
 
 template <class T>
-void correlation_forward(const Window& window, Image<const T> first, Image<const T> second,
-                         const Activation<T>& activation, Image<T> output, void* workspace, int64_t begin, int64_t end);
-
-// Gradient of one operand from that of the output and the other operand.
-template <class T>
-void correlation_backward(const Window& window, Operand operand, Image<const T> grad_output,
-                          const Activation<T>& activation, Image<const T> other, Image<T> gradient, void* workspace,
-                          int64_t begin, int64_t end);
+struct CorrelationKernels {
+  // Bytes that one call may scribble on, aligned to `kWorkspaceAlignment`.
+  int64_t (*workspace)(const Window& window);
+  void (*forward)(const Window& window, Image<const T> first, Image<const T> second, const Activation<T>& activation,
+                  Image<T> output, void* workspace, int64_t begin, int64_t end);
+  // Gradient of one operand from that of the output and the other operand.
+  void (*backward)(const Window& window, Operand operand, Image<const T> grad_output, const Activation<T>& activation,
+                   Image<const T> other, Image<T> gradient, void* workspace, int64_t begin, int64_t end);
+};
 
 }  // namespace tryon_kernels

@@ -194,8 +194,6 @@ void scatter_channels(const Place<P>& at, const T* __restrict grad, P* __restric
   }
 }
 
-}  // namespace
-
 template <class T>
 void sample_forward(const Sampling& sampling, Image<const T> input, Positions<const Wide<T>> positions, Image<T> output,
                     int64_t begin, int64_t end) {
@@ -316,17 +314,13 @@ void sample_backward_input(const Sampling& sampling, Image<const T> grad_output,
   }
 }
 
-#define INSTANTIATE(T)                                                                                              \
-  template void sample_forward<T>(const Sampling&, Image<const T>, Positions<const Wide<T>>, Image<T>, int64_t,     \
-                                  int64_t);                                                                         \
-  template void sample_backward_positions<T>(const Sampling&, Image<const T>, Image<const T>,                       \
-                                             Positions<const Wide<T>>, Positions<Wide<T>>, int64_t, int64_t);       \
-  template void sample_backward_input<T>(const Sampling&, Image<const T>, Positions<const Wide<T>>, Image<Wide<T>>, \
-                                         Image<T>, int64_t, int64_t, int64_t);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(Half)
-INSTANTIATE(BFloat16)
-#undef INSTANTIATE
+template <class T>
+constexpr SampleKernels<T> kKernels{sample_forward<T>, sample_backward_positions<T>, sample_backward_input<T>};
 
+}  // namespace
+
+namespace TRYON_KERNELS_VARIANT {
+extern const Table<SampleKernels> kSample;
+constinit const Table<SampleKernels> kSample{kKernels<float>, kKernels<double>, kKernels<Half>, kKernels<BFloat16>};
+}  // namespace TRYON_KERNELS_VARIANT
 }  // namespace tryon_kernels

@@ -30,17 +30,15 @@ struct Sampling {
 // Rows are numbered through all images: row = image * out_height + y. Each function computes what belongs to the rows
 // [begin, end), or to the channels [begin, end) of one image, and writes nothing else.
 template <class T>
-void sample_forward(const Sampling& sampling, Image<const T> input, Positions<const Wide<T>> positions, Image<T> output,
-                    int64_t begin, int64_t end);
-
-template <class T>
-void sample_backward_positions(const Sampling& sampling, Image<const T> grad_output, Image<const T> input,
-                               Positions<const Wide<T>> positions, Positions<Wide<T>> grad_positions, int64_t begin,
-                               int64_t end);
-
-// Sums into `sums`, then writes `grad_input`, which may be the same memory.
-template <class T>
-void sample_backward_input(const Sampling& sampling, Image<const T> grad_output, Positions<const Wide<T>> positions,
-                           Image<Wide<T>> sums, Image<T> grad_input, int64_t image, int64_t begin, int64_t end);
+struct SampleKernels {
+  using P = Wide<T>;
+  void (*forward)(const Sampling& sampling, Image<const T> input, Positions<const P> positions, Image<T> output,
+                  int64_t begin, int64_t end);
+  void (*backward_positions)(const Sampling& sampling, Image<const T> grad_output, Image<const T> input,
+                             Positions<const P> positions, Positions<P> grad_positions, int64_t begin, int64_t end);
+  // Sums into `sums`, then writes `grad_input`, which may be the same memory.
+  void (*backward_input)(const Sampling& sampling, Image<const T> grad_output, Positions<const P> positions,
+                         Image<P> sums, Image<T> grad_input, int64_t image, int64_t begin, int64_t end);
+};
 
 }  // namespace tryon_kernels

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
 
 // Number formats of features, and the wider one in which positions, weights and sums are kept.
@@ -17,6 +18,10 @@ struct BFloat16 {
 
 template <class T>
 using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+// One instruction set's functions for every number format: std::get<Functions<T>>(table).
+template <template <class> class Functions>
+using Table = std::tuple<Functions<float>, Functions<double>, Functions<Half>, Functions<BFloat16>>;
 
 // In an anonymous namespace, so that each object keeps the code that its own instruction set gave it.
 namespace {

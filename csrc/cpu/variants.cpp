@@ -1,0 +1,79 @@
+#include "cpu/variants.h"
+
+#include <torch/headeronly/util/Exception.h>
+
+#include <cstdlib>
+#include <string>
+
+// TRYON_KERNELS_VARIANTS is VARIANT(name) for each variant built, best first.
+namespace tryon_kernels {
+
+#define VARIANT(name)                                  \
+  namespace name {                                     \
+  extern const Table<CorrelationKernels> kCorrelation; \
+  extern const Table<SampleKernels> kSample;           \
+  }
+TRYON_KERNELS_VARIANTS
+#undef VARIANT
+
+namespace {
+
+namespace runs_here {
+bool baseline() { return true; }
+#if defined(__x86_64__)
+bool avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool avx512() {
+  return avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+}  // namespace runs_here
+
+#define VARIANT(name) {#name, runs_here::name, &name::kCorrelation, &name::kSample},
+constexpr Variant kVariants[] = {TRYON_KERNELS_VARIANTS};
+#undef VARIANT
+
+const Variant* choose() {
+  const char* const asked = std::getenv("TRYON_KERNELS_ISA");
+  for (const Variant& variant : kVariants) {
+    if (variant.runs_here() && (asked == nullptr || asked == std::string(variant.name))) return &variant;
+  }
+  return nullptr;
+}
+
+const Variant* const chosen = choose();
+
+std::string names(bool all) {
+  std::string text;
+  for (const Variant& variant : kVariants) {
+    if (all || variant.runs_here()) text.append(variant.name).append(" ");
+  }
+  return text;
+}
+
+}  // namespace
+
+const Variant& chosen_variant() {
+  STD_TORCH_CHECK(chosen != nullptr, "TRYON_KERNELS_ISA: expected one of ", names(false));
+  return *chosen;
+}
+
+}  // namespace tryon_kernels
+
+// For Python to report, by ctypes: names with a space after each, best first.
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT const char* tryon_kernels_variants_built() {
+  static const std::string text = tryon_kernels::names(true);
+  return text.c_str();
+}
+
+EXPORT const char* tryon_kernels_variants_runnable() {
+  static const std::string text = tryon_kernels::names(false);
+  return text.c_str();
+}
+
+// Or empty, where the one that the environment asks for cannot be had.
+EXPORT const char* tryon_kernels_variant_chosen() { return tryon_kernels::chosen ? tryon_kernels::chosen->name : ""; }

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "cpu/kernels/correlation.h"
+#include "cpu/kernels/sample.h"
+
+// The kernels are compiled once for each of several instruction sets; one variant is chosen when the library is loaded.
+namespace tryon_kernels {
+
+struct Variant {
+  const char* name;
+  bool (*runs_here)();  // has this CPU, under this system, the instructions?
+  const Table<CorrelationKernels>* correlation;
+  const Table<SampleKernels>* sample;
+};
+
+// An error where the variant that the environment asks for cannot be had.
+const Variant& chosen_variant();
+
+template <class T>
+const CorrelationKernels<T>& correlation_kernels() {
+  return std::get<CorrelationKernels<T>>(*chosen_variant().correlation);
+}
+
+template <class T>
+const SampleKernels<T>& sample_kernels() {
+  return std::get<SampleKernels<T>>(*chosen_variant().sample);
+}
+
+}  // namespace tryon_kernels
