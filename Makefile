@@ -11,16 +11,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.*)
 
+CROSS ?= aarch64-linux-gnu-
 SANITIZED := build/sanitized
 SANITIZING := $(CXX) -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
 
-.PHONY: help demo test fuzz large sanitize lint check clean
+.PHONY: help demo test fuzz large sanitize aarch64 lint check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
 	@echo 'make fuzz   3,000 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make aarch64   cross-compile the kernels and check them under qemu-aarch64'
 	@echo 'make lint   check formatting, style and types'
 	@echo 'make check  lint and test'
 	@echo 'make clean  remove the environment and what was built'
@@ -49,11 +51,18 @@ sanitize: $(VENV)/.tested
 	    LD_PRELOAD="$(foreach name,asan ubsan,$(shell $(CXX) -print-file-name=lib$(name).so))" \
 	    $(abspath $(BIN))/python -m pytest tests/kernels -k 'not compile and not report'
 
+# Debian: apt install g++-aarch64-linux-gnu qemu-user
+aarch64:
+	mkdir -p build/aarch64
+	$(CROSS)g++ -std=c++20 -O3 -Wall -Wextra -Werror -Icsrc -static -DTRYON_KERNELS_VARIANT=baseline \
+	    csrc/cpu/kernels/*.cpp tests/kernels/native/check_kernels.cpp -o build/aarch64/check_kernels
+	qemu-aarch64 build/aarch64/check_kernels
+
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.*)
+	$(BIN)/clang-format --dry-run --Werror $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.* tests/*/native/*.cpp)
 
 check: lint test
 

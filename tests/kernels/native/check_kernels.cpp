@@ -1,0 +1,249 @@
+// The kernels without torch, against plain double loops: for machines on which torch does not run, such as an emulator.
+// Prints one line a check that fails, then a summary; the exit status is 1 where any failed.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "cpu/kernels/correlation.h"
+#include "cpu/kernels/sample.h"
+
+namespace tryon_kernels {
+namespace TRYON_KERNELS_VARIANT {
+extern const Table<CorrelationKernels> kCorrelation;
+extern const Table<SampleKernels> kSample;
+}  // namespace TRYON_KERNELS_VARIANT
+
+namespace {
+
+int checks = 0, failures = 0;
+
+double uniform(double low, double high) {
+  static uint64_t state = 0;  // splitmix64
+  uint64_t z = (state += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return low + (high - low) * static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+// Relative distance of neighbouring numbers.
+template <class T>
+constexpr double kSpacing = std::numeric_limits<T>::epsilon();
+template <>
+constexpr double kSpacing<Half> = 0x1p-10;
+template <>
+constexpr double kSpacing<BFloat16> = 0x1p-7;
+
+struct Shape {
+  int64_t images, channels, height, width;
+  int64_t count() const { return images * channels * height * width; }
+};
+
+// A tensor that owns its elements, channels first or last.
+template <class T>
+struct Tensor {
+  Shape shape;
+  std::vector<T> elements;
+  Image<T> image;
+
+  Tensor(const Shape& s, bool channels_last) : shape(s), elements(s.count()) {
+    image = channels_last
+                ? Image<T>{elements.data(), s.channels * s.height * s.width, 1, s.width * s.channels, s.channels}
+                : Image<T>{elements.data(), s.channels * s.height * s.width, s.height * s.width, s.width, 1};
+    for (T& element : elements) element = narrow<T>(static_cast<Wide<T>>(uniform(-1, 1)));
+  }
+
+  T& at(int64_t n, int64_t c, int64_t y, int64_t x) {
+    return image.data[n * image.image + c * image.channel + y * image.row + x * image.column];
+  }
+  // 0 outside.
+  double value(int64_t n, int64_t c, int64_t y, int64_t x) {
+    const bool inside = y >= 0 && y < shape.height && x >= 0 && x < shape.width;
+    return inside ? static_cast<double>(widen(at(n, c, y, x))) : 0;
+  }
+  Image<const T> constant() const { return {image.data, image.image, image.channel, image.row, image.column}; }
+};
+
+// A sum of so many products, of such a size in all, rounds once an addition and a few times around it; the result once
+// more, to its own format.
+template <class T>
+void expect_near(const char* what, double found, double wanted, int64_t products, double size) {
+  ++checks;
+  const double rounded = static_cast<double>(products + 8) * kSpacing<Wide<T>> * size;
+  const double bound = rounded + kSpacing<T> * std::abs(wanted);
+  if (std::abs(found - wanted) <= bound) return;
+  if (++failures <= 20) std::printf("%s: found %.9g, wanted %.9g within %.2g\n", what, found, wanted, bound);
+}
+
+template <class T>
+void check_correlation(const Shape& shape, int64_t radius, double slope, bool channels_last) {
+  const auto& kernels = std::get<CorrelationKernels<T>>(TRYON_KERNELS_VARIANT::kCorrelation);
+  const Window window{shape.channels, shape.height, shape.width, radius};
+  const int64_t side = window.side(), rows = shape.images * shape.height;
+  const Shape volume{shape.images, side * side, shape.height, shape.width};
+  Tensor<T> first(shape, channels_last), second(shape, !channels_last), output(volume, channels_last);
+  Tensor<T> grad(volume, !channels_last), grad_first(shape, channels_last), grad_second(shape, channels_last);
+  std::vector<char> memory(kernels.workspace(window) + kWorkspaceAlignment);
+  void* workspace = memory.data();
+  size_t space = memory.size();
+  std::align(kWorkspaceAlignment, space - kWorkspaceAlignment, workspace, space);
+
+  Activation<T> activation{static_cast<Wide<T>>(slope), {}, slope != 1};
+  kernels.forward(window, first.constant(), second.constant(), activation, output.image, workspace, 0, rows);
+  activation.output = output.constant();
+  const auto backward = [&](Operand operand, Tensor<T>& other, Tensor<T>& gradient) {
+    // In two parts, as two threads would.
+    for (const auto& [begin, end] : {std::pair{int64_t{0}, rows / 2}, std::pair{rows / 2, rows}})
+      kernels.backward(window, operand, grad.constant(), activation, other.constant(), gradient.image, workspace, begin,
+                       end);
+  };
+  backward(Operand::kFirst, second, grad_first);
+  backward(Operand::kSecond, first, grad_second);
+
+  const auto channels = static_cast<double>(shape.channels);
+  for (int64_t n = 0; n < shape.images; ++n)
+    for (int64_t y = 0; y < shape.height; ++y)
+      for (int64_t x = 0; x < shape.width; ++x) {
+        std::vector<double> first_sums(shape.channels), second_sums(shape.channels);
+        for (int64_t k = 0; k < side * side; ++k) {
+          const int64_t dy = k / side - radius, dx = k % side - radius;
+          double mean = 0;
+          for (int64_t c = 0; c < shape.channels; ++c)
+            mean += first.value(n, c, y, x) * second.value(n, c, y + dy, x + dx) / channels;
+          expect_near<T>("correlation", output.value(n, k, y, x), mean > 0 ? mean : slope * mean, shape.channels, 1);
+          const auto slope_at = [&](int64_t row, int64_t column) {
+            return output.value(n, k, row, column) > 0 ? 1 : slope;
+          };
+          for (int64_t c = 0; c < shape.channels; ++c) {
+            first_sums[c] += grad.value(n, k, y, x) * slope_at(y, x) * second.value(n, c, y + dy, x + dx) / channels;
+            second_sums[c] += grad.value(n, k, y - dy, x - dx) * slope_at(y - dy, x - dx) *
+                              first.value(n, c, y - dy, x - dx) / channels;
+          }
+        }
+        for (int64_t c = 0; c < shape.channels; ++c) {
+          expect_near<T>("gradient of first", grad_first.value(n, c, y, x), first_sums[c], side * side,
+                         side * side / channels);
+          expect_near<T>("gradient of second", grad_second.value(n, c, y, x), second_sums[c], side * side,
+                         side * side / channels);
+        }
+      }
+}
+
+// The pixel position of an output pixel, kept away from whole numbers, where a derivative jumps.
+double position(int64_t size) { return std::floor(uniform(-3, static_cast<double>(size) + 2)) + uniform(0.1, 0.9); }
+
+// What a position is made from, and its derivative by that.
+struct Coordinate {
+  double given, scale;
+};
+
+Coordinate coordinate(Coordinates kind, double at, int64_t own, int64_t size) {
+  const auto length = static_cast<double>(size);
+  if (kind == Coordinates::kPixelOffsets) return {at - static_cast<double>(own), 1};
+  if (kind == Coordinates::kEdgesAligned) return {(2 * at + 1) / length - 1, length / 2};
+  return {2 * at / (length - 1) - 1, (length - 1) / 2};
+}
+
+// Along one axis: the taps, their weights, and the derivative of the upper one's weight.
+struct Taps {
+  int64_t low;
+  double upper, derivative;
+
+  Taps(double at, int64_t size, bool border) {
+    const double last = static_cast<double>(size - 1), moved = border ? std::clamp(at, 0.0, last) : at;
+    low = static_cast<int64_t>(std::floor(moved));
+    upper = moved - static_cast<double>(low);
+    derivative = moved == at ? 1 : 0;
+  }
+};
+
+template <class T>
+void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, Coordinates kind, bool border,
+                    bool channels_last) {
+  using P = Wide<T>;
+  const auto& kernels = std::get<SampleKernels<T>>(TRYON_KERNELS_VARIANT::kSample);
+  const Sampling sampling{kind, border, shape.channels, shape.height, shape.width, out_height, out_width};
+  const Shape out{shape.images, shape.channels, out_height, out_width}, pairs{shape.images, 2, out_height, out_width};
+  Tensor<T> input(shape, channels_last), output(out, channels_last), grad(out, !channels_last);
+  Tensor<P> given(pairs, false), grad_given(pairs, false);
+  std::vector<double> pixels;
+  for (int64_t n = 0; n < out.images; ++n)
+    for (int64_t y = 0; y < out_height; ++y)
+      for (int64_t x = 0; x < out_width; ++x)
+        for (const int64_t axis : {0, 1}) {
+          const int64_t size = axis == 0 ? shape.width : shape.height;
+          pixels.push_back(position(size));
+          given.at(n, axis, y, x) = static_cast<P>(coordinate(kind, pixels.back(), axis == 0 ? x : y, size).given);
+        }
+  const auto positions = [](Tensor<P>& tensor) {
+    const Image<P>& image = tensor.image;
+    return Positions<P>{image.data, image.image, image.channel, image.row, image.column};
+  };
+  const Positions<P> from = positions(given);
+  const Positions<const P> at{from.data, from.image, from.axis, from.row, from.column};
+  const int64_t rows = out.images * out_height;
+  kernels.forward(sampling, input.constant(), at, output.image, 0, rows);
+  kernels.backward_positions(sampling, grad.constant(), input.constant(), at, positions(grad_given), 0, rows);
+
+  // A position in float is off by its own rounding, and a sample by that times its slope of at most 4.
+  const double off = 16 * static_cast<double>(std::max({shape.height, shape.width, out_height, out_width}) + 3);
+  size_t next = 0;
+  for (int64_t n = 0; n < out.images; ++n)
+    for (int64_t y = 0; y < out_height; ++y)
+      for (int64_t x = 0; x < out_width; ++x) {
+        const double at_x = pixels[next++], at_y = pixels[next++];
+        const Taps across(at_x, shape.width, border), down(at_y, shape.height, border);
+        double by_x = 0, by_y = 0;
+        for (int64_t c = 0; c < shape.channels; ++c) {
+          double sample = 0;
+          for (const int64_t dy : {0, 1})
+            for (const int64_t dx : {0, 1}) {
+              const double weight_x = dx ? across.upper : 1 - across.upper, weight_y = dy ? down.upper : 1 - down.upper;
+              const int64_t row = down.low + dy, column = across.low + dx;
+              const double tap = input.value(n, c, row, column), gradient = grad.value(n, c, y, x);
+              sample += weight_x * weight_y * tap;
+              by_x += gradient * (dx ? 1 : -1) * across.derivative * weight_y * tap;
+              by_y += gradient * (dy ? 1 : -1) * down.derivative * weight_x * tap;
+            }
+          expect_near<T>("sample", output.value(n, c, y, x), sample, 4, off);
+        }
+        const int64_t products = 4 * shape.channels;
+        const double sizes = off + static_cast<double>(products);
+        const double scale_x = coordinate(kind, at_x, x, shape.width).scale;
+        const double scale_y = coordinate(kind, at_y, y, shape.height).scale;
+        expect_near<P>("gradient by x", grad_given.value(n, 0, y, x), by_x * scale_x, products, sizes * scale_x);
+        expect_near<P>("gradient by y", grad_given.value(n, 1, y, x), by_y * scale_y, products, sizes * scale_y);
+      }
+}
+
+template <class T>
+void check_all() {
+  for (const bool channels_last : {false, true})
+    for (const bool border : {false, true})
+      for (const Coordinates kind :
+           {Coordinates::kPixelOffsets, Coordinates::kCornersAligned, Coordinates::kEdgesAligned})
+        for (const int64_t channels : {1, 2, 3, 17, 64})
+          check_sampling<T>({2, channels, 7, 5}, 6, 11, kind, border, channels_last);
+  for (const bool channels_last : {false, true})
+    for (const double slope : {1.0, 0.1})
+      for (const auto& [shape, radius] :
+           {std::pair{Shape{1, 1, 1, 1}, 1}, std::pair{Shape{2, 5, 4, 7}, 3}, std::pair{Shape{1, 33, 9, 6}, 2},
+            std::pair{Shape{2, 64, 5, 17}, 3}, std::pair{Shape{1, 16, 3, 20}, 10}})
+        check_correlation<T>(shape, radius, slope, channels_last);
+}
+
+}  // namespace
+}  // namespace tryon_kernels
+
+int main() {
+  using namespace tryon_kernels;
+  check_all<float>();
+  check_all<double>();
+  check_all<Half>();
+  check_all<BFloat16>();
+  std::printf("%d passed, %d failed\n", checks - failures, failures);
+  return failures != 0;
+}
