@@ -32,18 +32,19 @@ Image<T> strided(Image<T> image, int64_t stride) {
   return {image.data, image.image, image.channel, image.row * stride, image.column * stride};
 }
 
-// Calls body(workspace, begin, end) on as many ranges of rows as there are threads, each with memory of its own.
+// Calls body(workspace, begin, end) on as many ranges of pieces as there are threads, each with memory of its own.
 template <class T, class Body>
-void for_each_range_of_rows(const Window& window, int64_t images, const Body& body) {
-  const int64_t rows = images * window.height, ranges = std::min(rows, thread_count());
-  const int64_t bytes = correlation_kernels<T>().workspace(window);
-  const Tensor workspace = torch::stable::empty({ranges * bytes + kWorkspaceAlignment}, ScalarType::Byte);
+void for_each_range_of_pieces(const Window& window, int64_t images, const Body& body) {
+  const CorrelationPlan plan = correlation_kernels<T>().plan(window);
+  const int64_t pieces = images * plan.pieces, ranges = std::min(pieces, thread_count());
+  const Tensor workspace = torch::stable::empty({ranges * plan.workspace + kWorkspaceAlignment}, ScalarType::Byte);
   const auto address = reinterpret_cast<uintptr_t>(workspace.mutable_data_ptr());
   const uintptr_t aligned = (address + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
-  const int64_t row_cost = window.width * window.channels * window.side() * window.side();
-  for_each_range(ranges, rows / std::max<int64_t>(1, ranges) * row_cost, [&](int64_t first, int64_t last) {
+  const int64_t image_cost = window.height * window.width * window.channels * window.side() * window.side();
+  for_each_range(ranges, images * image_cost / std::max<int64_t>(1, ranges), [&](int64_t first, int64_t last) {
     for (int64_t range = first; range < last; ++range) {
-      body(reinterpret_cast<void*>(aligned + range * bytes), rows * range / ranges, rows * (range + 1) / ranges);
+      body(reinterpret_cast<void*>(aligned + range * plan.workspace), pieces * range / ranges,
+           pieces * (range + 1) / ranges);
     }
   });
 }
@@ -59,7 +60,7 @@ Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, in
     const auto to = image_of<T>(output);
     const auto& kernels = correlation_kernels<T>();
     const Activation<T> activation{static_cast<Wide<T>>(negative_slope.value_or(1)), {}, negative_slope.has_value()};
-    for_each_range_of_rows<T>(window, first.size(0), [&](void* workspace, int64_t begin, int64_t end) {
+    for_each_range_of_pieces<T>(window, first.size(0), [&](void* workspace, int64_t begin, int64_t end) {
       kernels.forward(window, from, around, activation, to, workspace, begin, end);
     });
   });
@@ -89,7 +90,7 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
       if (stride > 1) torch::stable::zero_(gradient);
       const auto from = strided(image_of<const T>(other), stride);
       const auto to = strided(image_of<T>(gradient), stride);
-      for_each_range_of_rows<T>(window, first.size(0), [&](void* workspace, int64_t begin, int64_t end) {
+      for_each_range_of_pieces<T>(window, first.size(0), [&](void* workspace, int64_t begin, int64_t end) {
         kernels.backward(window, operand, grad, activation, from, to, workspace, begin, end);
       });
     };

@@ -9,7 +9,8 @@
 // 2 radius + 1 diagonals are kept. Both gradients are two more products with the same band.
 //
 // A stride needs no mention here: it is the same as stride 1 on every stride-th row and column, so the caller gives
-// strided images. Rows are numbered through all images, and each call writes the rows [begin, end) and nothing else.
+// strided images. Pieces of rows are numbered through all images, and each call writes the pieces [begin, end) and
+// nothing else.
 namespace tryon_kernels {
 
 struct Window {
@@ -29,10 +30,14 @@ enum class Operand { kFirst, kSecond };
 
 constexpr int64_t kWorkspaceAlignment = 64;
 
+struct CorrelationPlan {
+  int64_t pieces;     // that an image is worked through in; neighbours in number share packed rows
+  int64_t workspace;  // bytes that one call may scribble on, aligned to `kWorkspaceAlignment`
+};
+
 template <class T>
 struct CorrelationKernels {
-  // Bytes that one call may scribble on, aligned to `kWorkspaceAlignment`.
-  int64_t (*workspace)(const Window& window);
+  CorrelationPlan (*plan)(const Window& window);
   void (*forward)(const Window& window, Image<const T> first, Image<const T> second, const Activation<T>& activation,
                   Image<T> output, void* workspace, int64_t begin, int64_t end);
   // Gradient of one operand from that of the output and the other operand.
