@@ -107,6 +107,7 @@ CORRELATION_SIZES = (
     (1, 70, 4, 5, 0, 1, None),
     (0, 4, 5, 5, 3, 1, 0.1),
     (1, 3, 3, 2, 8, 1, 0.2),
+    (1, 130, 2, 150, 5, 1, 0.1),  # wider than the strips that the kernels cut images into
 )
 
 

@@ -14,7 +14,8 @@ constexpr int kTilePixels = 3;                                // neighbours in a
 constexpr int kTileDisplacements = kRegisters == 32 ? 7 : 4;  // the product: so many horizontal displacements of each
 constexpr int kTileVectors = kRegisters == 32 ? 8 : 4;        // the gradients: so many vectors of channels of each
 
-// An image is worked through in strips of columns, narrow enough for the rows in use to stay in the second-level cache.
+// An image is worked through in strips of columns, so that the rows in use stay in the caches. Narrower strips would
+// fit the second level, but read more than they use of each plane's cache lines, which costs more.
 constexpr int64_t kStripBytes = 1024 * 1024;
 constexpr int64_t kSmallestStrip = 24;  // the radius's columns on both sides are packed with every strip
 constexpr int64_t kLineBytes = 64;

@@ -82,21 +82,22 @@ template <class T>
 void check_correlation(const Shape& shape, int64_t radius, double slope, bool channels_last) {
   const auto& kernels = std::get<CorrelationKernels<T>>(TRYON_KERNELS_VARIANT::kCorrelation);
   const Window window{shape.channels, shape.height, shape.width, radius};
-  const int64_t side = window.side(), rows = shape.images * shape.height;
+  const CorrelationPlan plan = kernels.plan(window);
+  const int64_t side = window.side(), pieces = shape.images * plan.pieces;
   const Shape volume{shape.images, side * side, shape.height, shape.width};
   Tensor<T> first(shape, channels_last), second(shape, !channels_last), output(volume, channels_last);
   Tensor<T> grad(volume, !channels_last), grad_first(shape, channels_last), grad_second(shape, channels_last);
-  std::vector<char> memory(kernels.workspace(window) + kWorkspaceAlignment);
+  std::vector<char> memory(plan.workspace + kWorkspaceAlignment);
   void* workspace = memory.data();
   size_t space = memory.size();
   std::align(kWorkspaceAlignment, space - kWorkspaceAlignment, workspace, space);
 
   Activation<T> activation{static_cast<Wide<T>>(slope), {}, slope != 1};
-  kernels.forward(window, first.constant(), second.constant(), activation, output.image, workspace, 0, rows);
+  kernels.forward(window, first.constant(), second.constant(), activation, output.image, workspace, 0, pieces);
   activation.output = output.constant();
   const auto backward = [&](Operand operand, Tensor<T>& other, Tensor<T>& gradient) {
     // In two parts, as two threads would.
-    for (const auto& [begin, end] : {std::pair{int64_t{0}, rows / 2}, std::pair{rows / 2, rows}})
+    for (const auto& [begin, end] : {std::pair{int64_t{0}, pieces / 2}, std::pair{pieces / 2, pieces}})
       kernels.backward(window, operand, grad.constant(), activation, other.constant(), gradient.image, workspace, begin,
                        end);
   };
