@@ -64,11 +64,66 @@ Tensor forward(const Tensor& input, const Tensor& positions, const Axes& axes, c
   return output;
 }
 
-// Images are split into just so many blocks of channels that every thread gets equally many blocks: the sums within a
-// block run through the output pixels in order, so they do not depend on the split.
-int64_t blocks_of_channels(int64_t images, int64_t channels) {
-  const int64_t threads = thread_count();
-  return std::min(channels, threads / std::gcd(images, threads));
+// How an input's gradient is split into bands. They are small enough for the second-level cache, unless positions are
+// so scattered that most pieces reach many; and there are as many as give every thread equally many.
+struct Bands {
+  int64_t images, channels, channel_blocks, row_blocks, rows;
+
+  int64_t count() const { return images * channel_blocks * row_blocks; }
+
+  Band at(int64_t index, const Sampling& sampling) const {
+    const int64_t row = index % row_blocks * rows, block = index / row_blocks;
+    return {block / channel_blocks, block % channel_blocks * channels, row, std::min(rows, sampling.height - row)};
+  }
+};
+
+int64_t rounded_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
+Bands split(const Sampling& sampling, int64_t images, int64_t number_bytes, const std::vector<Reach>& reaches) {
+  constexpr int64_t kBytes = 1 << 18, kLeastRows = 4, kMostVisits = 3;  // visits of each piece, in the mean
+  const int64_t channels = channels_of_band(sampling.channels);
+  const int64_t channel_blocks = rounded_up(sampling.channels, channels) / channels;
+  const int64_t fitting = std::max(kLeastRows, kBytes / (number_bytes * channels * sampling.width));
+  const int64_t threads = thread_count(), even = threads / std::gcd(images * channel_blocks, threads);
+  Bands bands{images, channels, channel_blocks, 0, fitting};
+  const auto split_rows = [&](int64_t blocks) {
+    bands.rows = (sampling.height + blocks - 1) / blocks;
+    bands.row_blocks = (sampling.height + bands.rows - 1) / bands.rows;
+  };
+  const auto visits = [&] {
+    int64_t count = 0;
+    for (const Reach& reach : reaches) count += reach.last / bands.rows - std::max(reach.first, 0) / bands.rows + 1;
+    return count;
+  };
+  split_rows(rounded_up((sampling.height + fitting - 1) / fitting, even));
+  while (bands.row_blocks > even && visits() > kMostVisits * static_cast<int64_t>(reaches.size()))
+    split_rows(rounded_up(bands.row_blocks / 2, even));
+  return bands;
+}
+
+template <class T>
+void backward_input(const Sampling& sampling, int64_t images, Image<const T> grad_output,
+                    Positions<const Wide<T>> positions, Image<T> grad_input) {
+  using P = Wide<T>;
+  const auto& kernels = sample_kernels<T>();
+  std::vector<Reach> reaches(images * sampling.out_height * pieces_of_row(sampling));
+  for_each_range(images * sampling.out_height, 8 * sampling.out_width,
+                 [&](int64_t begin, int64_t end) { kernels.reach(sampling, positions, reaches.data(), begin, end); });
+  const Bands bands = split(sampling, images, sizeof(P), reaches);
+  const int64_t numbers = bands.rows * sampling.width * bands.channels;
+  const int64_t ranges = std::min(bands.count(), thread_count());
+  const Tensor memory = torch::stable::empty({ranges * numbers * static_cast<int64_t>(sizeof(P))}, ScalarType::Byte);
+  P* const sums = static_cast<P*>(memory.mutable_data_ptr());
+  const int64_t cost = images * sampling.channels *
+                       (sampling.height * sampling.width + 4 * sampling.out_height * sampling.out_width) / ranges;
+  for_each_range(ranges, cost, [&](int64_t first, int64_t last) {
+    for (int64_t range = first; range < last; ++range) {
+      for (int64_t i = bands.count() * range / ranges; i < bands.count() * (range + 1) / ranges; ++i) {
+        kernels.backward_input(sampling, grad_output, positions, reaches.data(), grad_input, bands.at(i, sampling),
+                               sums + range * numbers);
+      }
+    }
+  });
 }
 
 std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& input, const Tensor& positions,
@@ -92,23 +147,7 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
           images * sampling.out_height, 8 * sampling.out_width * (channels + 4),
           [&](int64_t begin, int64_t end) { kernels.backward_positions(sampling, grad, from, at, to, begin, end); });
     }
-    if (input_needed && grad_input.numel() > 0) {
-      const auto to = image_of<T>(grad_input);
-      const bool is_wide = std::is_same_v<T, P>;
-      const Tensor wide =
-          is_wide ? grad_input
-                  : new_output(grad_input, {images, channels, sampling.height, sampling.width}, wide_type(input));
-      const auto sums = image_of<P>(wide);
-      const int64_t blocks = blocks_of_channels(images, channels);
-      const int64_t cost = sampling.height * sampling.width + 4 * sampling.out_height * sampling.out_width;
-      for_each_range(images * blocks, cost * channels / blocks, [&](int64_t begin, int64_t end) {
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t block = task % blocks;
-          kernels.backward_input(sampling, grad, at, sums, to, task / blocks, channels * block / blocks,
-                                 channels * (block + 1) / blocks);
-        }
-      });
-    }
+    if (input_needed && grad_input.numel() > 0) backward_input<T>(sampling, images, grad, at, image_of<T>(grad_input));
   });
   return {grad_input, grad_positions};
 }

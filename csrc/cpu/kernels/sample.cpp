@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "cpu/kernels/sample_planes.h"
+#include "cpu/kernels/sample_scatter.h"
+
 namespace tryon_kernels {
 namespace {
 
@@ -16,67 +19,6 @@ struct Place {
 };
 
 constexpr unsigned kAllWithin = 15;
-constexpr int64_t kPixels = 64;  // of a row are placed at a time: their places stay in the first-level cache
-
-// Where the pixels of a piece of a row fall along one axis: between pixel `first` and the next. The loops over a piece
-// are kept free of branches, so that the compiler can turn them into vector code.
-template <class P>
-struct Along {
-  int32_t first[kPixels];
-  P fraction[kPixels];
-  P slope[kPixels];  // of the pixel position by the given one; 0 where it was confined
-};
-
-// Pixel positions from given ones, which lie `stride` apart; `index` is the first output pixel's own position and
-// `step` the way from one to the next.
-template <class P>
-P to_pixels(const P* given, int64_t stride, int64_t count, int64_t index, int64_t step, int64_t size,
-            Coordinates coordinates, P (&pixel)[kPixels]) {
-  const P extent = static_cast<P>(size);
-  switch (coordinates) {
-    case Coordinates::kPixelOffsets:
-      for (int64_t i = 0; i < count; ++i) pixel[i] = given[i * stride] + static_cast<P>(index + i * step);
-      return 1;
-    case Coordinates::kCornersAligned:
-      for (int64_t i = 0; i < count; ++i) pixel[i] = (given[i * stride] + 1) / 2 * (extent - 1);
-      return (extent - 1) / 2;
-    default:
-      for (int64_t i = 0; i < count; ++i) pixel[i] = ((given[i * stride] + 1) * extent - 1) / 2;
-      return extent / 2;
-  }
-}
-
-// Positions are brought in from where they change nothing any more: to the outer pixels, or for zeros to a place whose
-// taps are all outside. NaN compares false with everything and so goes to the low end.
-template <bool Border, class P>
-void locate(const P (&pixel)[kPixels], int64_t count, int64_t size, P slope, Along<P>& along) {
-  const P low = Border ? 0 : -2;
-  const P high = static_cast<P>(Border ? size - 1 : size);
-  for (int64_t i = 0; i < count; ++i) {
-    const P position = pixel[i];
-    const bool inside = Border ? (position > low) & (position < high) : (position >= -1) & (position <= high);
-    const P end = position >= high ? high : low;
-    const P confined = inside ? position : end;
-    // Truncation and a correction are floor, without the call into the maths library that baseline x86-64 needs.
-    const int32_t truncated = static_cast<int32_t>(confined);
-    const int32_t first = truncated - (confined < static_cast<P>(truncated) ? 1 : 0);
-    along.first[i] = first;
-    along.fraction[i] = confined - static_cast<P>(first);
-    along.slope[i] = inside ? slope : P{0};
-  }
-}
-
-template <class P>
-void locate(const P* given, int64_t stride, int64_t count, int64_t index, int64_t step, int64_t size,
-            const Sampling& sampling, Along<P>& along) {
-  P pixel[kPixels];
-  const P slope = to_pixels(given, stride, count, index, step, size, sampling.coordinates, pixel);
-  sampling.border ? locate<true>(pixel, count, size, slope, along) : locate<false>(pixel, count, size, slope, along);
-}
-
-inline unsigned is_index(int64_t value, int64_t size) {
-  return static_cast<uint64_t>(value) < static_cast<uint64_t>(size);
-}
 
 template <class P>
 Place<P> place(const Sampling& sampling, const Along<P>& x, const Along<P>& y, int64_t i, int64_t row_stride,
@@ -100,12 +42,10 @@ template <class P, class Body>
 void for_each_piece(const Sampling& sampling, Positions<const P> positions, int64_t image, int64_t row,
                     int64_t row_stride, int64_t column_stride, const Body& body) {
   Along<P> x, y;
-  Place<P> places[kPixels];
-  for (int64_t start = 0; start < sampling.out_width; start += kPixels) {
-    const int64_t count = std::min(kPixels, sampling.out_width - start);
-    const P* given = positions.data + image * positions.image + row * positions.row + start * positions.column;
-    locate(given, positions.column, count, start, 1, sampling.width, sampling, x);
-    locate(given + positions.axis, positions.column, count, row, 0, sampling.height, sampling, y);
+  Place<P> places[kPiece];
+  for (int64_t start = 0; start < sampling.out_width; start += kPiece) {
+    const int64_t count = std::min(kPiece, sampling.out_width - start);
+    locate(sampling, positions, image, row, start, count, 0, x, y);
     for (int64_t i = 0; i < count; ++i) places[i] = place(sampling, x, y, i, row_stride, column_stride);
     body(places, start, count);
   }
@@ -184,20 +124,12 @@ void sum_changes(const Place<P>& at, const T* __restrict grad, const T* __restri
   }
 }
 
-template <class P, class T>
-void scatter_channels(const Place<P>& at, const T* __restrict grad, P* __restrict sums, int64_t channels) {
-  for (int tap = 0; tap < 4; ++tap) {
-    if (!(at.within >> tap & 1)) continue;
-    P* target = sums + at.offset[tap];
-    const P weight = at.weight[tap];
-    for (int64_t c = 0; c < channels; ++c) target[c] += weight * widen(grad[c]);
-  }
-}
-
 template <class T>
 void sample_forward(const Sampling& sampling, Image<const T> input, Positions<const Wide<T>> positions, Image<T> output,
                     int64_t begin, int64_t end) {
   using P = Wide<T>;
+  if (has_planes(sampling, input) && has_whole_planes(sampling, output))
+    return sample_planes(sampling, input, positions, output, begin, end);
   const bool channels_together = input.channel == 1 && output.channel == 1;
   for (int64_t index = begin; index < end; ++index) {
     const int64_t image = index / sampling.out_height, row = index % sampling.out_height;
@@ -227,6 +159,8 @@ void sample_backward_positions(const Sampling& sampling, Image<const T> grad_out
                                Positions<const Wide<T>> positions, Positions<Wide<T>> grad_positions, int64_t begin,
                                int64_t end) {
   using P = Wide<T>;
+  if (has_planes(sampling, input) && has_whole_planes(sampling, grad_output))
+    return differentiate_planes(sampling, grad_output, input, positions, grad_positions, begin, end);
   const bool channels_together = input.channel == 1 && grad_output.channel == 1;
   for (int64_t index = begin; index < end; ++index) {
     const int64_t image = index / sampling.out_height, row = index % sampling.out_height;
@@ -235,7 +169,7 @@ void sample_backward_positions(const Sampling& sampling, Image<const T> grad_out
     P* target_row = grad_positions.data + image * grad_positions.image + row * grad_positions.row;
     for_each_piece<P>(sampling, positions, image, row, input.row, input.column,
                       [&](const Place<P>* places, int64_t start, int64_t count) {
-                        P x[kPixels] = {}, y[kPixels] = {};
+                        P x[kPiece] = {}, y[kPiece] = {};
                         const T* grad = grad_row + start * grad_output.column;
                         if (channels_together) {
                           for (int64_t i = 0; i < count; ++i) {
@@ -263,59 +197,43 @@ void sample_backward_positions(const Sampling& sampling, Image<const T> grad_out
   }
 }
 
-template <class T>
-void sample_backward_input(const Sampling& sampling, Image<const T> grad_output, Positions<const Wide<T>> positions,
-                           Image<Wide<T>> sums, Image<T> grad_input, int64_t image, int64_t begin, int64_t end) {
-  using P = Wide<T>;
-  const bool channels_together = sums.channel == 1 && grad_output.channel == 1;
-  P* const sums_image = sums.data + image * sums.image + begin * sums.channel;
-  T* const result = grad_input.data + image * grad_input.image + begin * grad_input.channel;
-  const T* const grad_image = grad_output.data + image * grad_output.image + begin * grad_output.channel;
-  const int64_t channels = end - begin;
-
-  const auto for_each_element = [&](const auto& body) {
-    const bool channels_inside = sums.channel == 1;
-    const int64_t planes = channels_inside ? 1 : channels, inside = channels_inside ? channels : 1;
-    for (int64_t p = 0; p < planes; ++p)
-      for (int64_t y = 0; y < sampling.height; ++y)
-        for (int64_t x = 0; x < sampling.width; ++x)
-          for (int64_t c = p; c < p + inside; ++c) body(c, y, x);
-  };
-  const auto sum_at = [&](int64_t c, int64_t y, int64_t x) -> P& {
-    return sums_image[c * sums.channel + y * sums.row + x * sums.column];
-  };
-  for_each_element([&](int64_t c, int64_t y, int64_t x) { sum_at(c, y, x) = 0; });
-  for (int64_t row = 0; row < sampling.out_height; ++row) {
-    for_each_piece<P>(sampling, positions, image, row, sums.row, sums.column,
-                      [&](const Place<P>* places, int64_t start, int64_t count) {
-                        const T* grad = grad_image + row * grad_output.row + start * grad_output.column;
-                        if (channels_together) {
-                          for (int64_t i = 0; i < count; ++i) {
-                            scatter_channels(places[i], grad + i * grad_output.column, sums_image, channels);
-                          }
-                          return;
-                        }
-                        for (int64_t c = 0; c < channels; ++c) {
-                          P* plane = sums_image + c * sums.channel;
-                          for (int64_t i = 0; i < count; ++i) {
-                            const P g = widen(grad[c * grad_output.channel + i * grad_output.column]);
-                            for (int tap = 0; tap < 4; ++tap) {
-                              if (places[i].within >> tap & 1)
-                                plane[places[i].offset[tap]] += places[i].weight[tap] * g;
-                            }
-                          }
-                        }
-                      });
-  }
-  if constexpr (!std::is_same_v<T, P>) {
-    for_each_element([&](int64_t c, int64_t y, int64_t x) {
-      result[c * grad_input.channel + y * grad_input.row + x * grad_input.column] = narrow<T>(sum_at(c, y, x));
-    });
+template <class P>
+void sample_reach(const Sampling& sampling, Positions<const P> positions, Reach* reaches, int64_t begin, int64_t end) {
+  Along<P> x, y;
+  Reach* reach = reaches + begin * pieces_of_row(sampling);
+  for (int64_t index = begin; index < end; ++index) {
+    for (int64_t start = 0; start < sampling.out_width; start += kPiece, ++reach) {
+      const int64_t count = std::min(kPiece, sampling.out_width - start);
+      locate(sampling, positions, index / sampling.out_height, index % sampling.out_height, start, count, 0, x, y);
+      *reach = {INT32_MAX, INT32_MIN};
+      for (int64_t i = 0; i < count; ++i) {
+        reach->first = std::min(reach->first, y.first[i]);
+        reach->last = std::max(reach->last, y.first[i] + 1);
+      }
+    }
   }
 }
 
 template <class T>
-constexpr SampleKernels<T> kKernels{sample_forward<T>, sample_backward_positions<T>, sample_backward_input<T>};
+void sample_backward_input(const Sampling& sampling, Image<const T> grad_output, Positions<const Wide<T>> positions,
+                           const Reach* reaches, Image<T> grad_input, const Band& band, Wide<T>* sums) {
+  switch (channels_of_band(sampling.channels)) {
+    case 1:
+      return scatter_band<1>(sampling, grad_output, positions, reaches, grad_input, band, sums);
+    case 2:
+      return scatter_band<2>(sampling, grad_output, positions, reaches, grad_input, band, sums);
+    case 4:
+      return scatter_band<4>(sampling, grad_output, positions, reaches, grad_input, band, sums);
+    case 8:
+      return scatter_band<8>(sampling, grad_output, positions, reaches, grad_input, band, sums);
+    default:
+      return scatter_band<32>(sampling, grad_output, positions, reaches, grad_input, band, sums);
+  }
+}
+
+template <class T>
+constexpr SampleKernels<T> kKernels{sample_forward<T>, sample_backward_positions<T>, sample_reach<Wide<T>>,
+                                    sample_backward_input<T>};
 
 }  // namespace
 

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/kernels/lanes.h"
+#include "cpu/kernels/sample_positions.h"
+
+// The input's gradient. Each task sums into a band of rows and a few channels of one image, in memory of its own that
+// the second-level cache holds; output pixels come in their order, so the sums are the same however the image is split.
+namespace tryon_kernels {
+namespace {
+
+// Taps of the pixels of a piece in a band of rows; offsets in pixels, top left tap first.
+template <class P>
+struct Targets {
+  int32_t offset[kPiece];
+  P weight[4][kPiece];
+  int32_t within[kPiece];  // one bit for each tap
+};
+
+constexpr int32_t kAllTargets = 15;
+
+template <class P>
+void aim(const Sampling& sampling, const Along<P>& x, const Along<P>& y, int64_t count, const Band& band,
+         Targets<P>& targets) {
+  const int32_t width = static_cast<int32_t>(sampling.width);
+  const int32_t first = static_cast<int32_t>(band.first_row), rows = static_cast<int32_t>(band.rows);
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t left = x.first[i], top = y.first[i] - first;
+    const P u = x.fraction[i], v = y.fraction[i];
+    const int32_t columns = ((left >= 0) & (left < width) ? 5 : 0) | ((left >= -1) & (left < width - 1) ? 10 : 0);
+    const int32_t in_rows = ((top >= 0) & (top < rows) ? 3 : 0) | ((top >= -1) & (top < rows - 1) ? 12 : 0);
+    targets.within[i] = columns & in_rows;
+    targets.offset[i] = top * width + left;
+    targets.weight[0][i] = (1 - v) * (1 - u);
+    targets.weight[1][i] = (1 - v) * u;
+    targets.weight[2][i] = v * (1 - u);
+    targets.weight[3][i] = v * u;
+  }
+}
+
+// K channels, as vectors.
+template <class P, int64_t K>
+struct Group {
+  static constexpr int64_t kStep = std::min(K, kLanes<P>);
+  using V = Lanes<P, kStep>;
+
+  static void add(P* sums, P weight, const P* grad) {
+    for (int64_t k = 0; k < K; k += kStep) {
+      const V sum = load_lanes<V>(sums + k) + weight * load_lanes<V>(grad + k);
+      std::memcpy(sums + k, &sum, sizeof sum);
+    }
+  }
+};
+
+template <int64_t K, class P>
+void scatter(const Targets<P>& targets, const P* grads, int64_t grad_step, int64_t count, int64_t width, P* sums) {
+  const int64_t steps[4] = {0, K, width * K, (width + 1) * K};
+  for (int64_t i = 0; i < count; ++i) {
+    P* target = sums + targets.offset[i] * K;
+    const P* grad = grads + i * grad_step;
+    if (targets.within[i] == kAllTargets) {
+      for (int tap = 0; tap < 4; ++tap) Group<P, K>::add(target + steps[tap], targets.weight[tap][i], grad);
+    } else {
+      for (int tap = 0; tap < 4; ++tap) {
+        if (targets.within[i] >> tap & 1) Group<P, K>::add(target + steps[tap], targets.weight[tap][i], grad);
+      }
+    }
+  }
+}
+
+template <int64_t K, class T>
+void scatter_band(const Sampling& sampling, const Image<const T>& grad_output,
+                  const Positions<const Wide<T>>& positions, const Reach* reaches, const Image<T>& grad_input,
+                  const Band& band, Wide<T>* sums) {
+  using P = Wide<T>;
+  Along<P> x, y;
+  Targets<P> targets;
+  P gathered[kPiece * K];
+  const T* grad_image = grad_output.data + band.image * grad_output.image + band.first_channel * grad_output.channel;
+  const int64_t channels = std::min(K, sampling.channels - band.first_channel);
+  const bool in_place = std::is_same_v<T, P> && grad_output.channel == 1 && channels == K;
+  std::fill_n(sums, band.rows * sampling.width * K, P{0});
+  std::fill_n(gathered, kPiece * K, P{0});
+
+  const int64_t pieces = pieces_of_row(sampling);
+  const Reach* reach = reaches + band.image * sampling.out_height * pieces;
+  for (int64_t row = 0; row < sampling.out_height; ++row) {
+    for (int64_t start = 0; start < sampling.out_width; start += kPiece, ++reach) {
+      if (reach->last < band.first_row || reach->first >= band.first_row + band.rows) continue;
+      const int64_t count = std::min(kPiece, sampling.out_width - start);
+      locate(sampling, positions, band.image, row, start, count, 0, x, y);
+      aim(sampling, x, y, count, band, targets);
+      const T* grad = grad_image + row * grad_output.row + start * grad_output.column;
+      if constexpr (std::is_same_v<T, P>) {
+        if (in_place) {
+          scatter<K>(targets, grad, grad_output.column, count, sampling.width, sums);
+          continue;
+        }
+      }
+      if (grad_output.channel == 1) {
+        for (int64_t i = 0; i < count; ++i)
+          for (int64_t c = 0; c < channels; ++c) gathered[i * K + c] = widen(grad[i * grad_output.column + c]);
+      } else {
+        for (int64_t c = 0; c < channels; ++c)
+          for (int64_t i = 0; i < count; ++i)
+            gathered[i * K + c] = widen(grad[c * grad_output.channel + i * grad_output.column]);
+      }
+      scatter<K>(targets, gathered, K, count, sampling.width, sums);
+    }
+  }
+
+  T* result = grad_input.data + band.image * grad_input.image + band.first_channel * grad_input.channel +
+              band.first_row * grad_input.row;
+  for (int64_t row = 0; row < band.rows; ++row, result += grad_input.row, sums += sampling.width * K) {
+    if (grad_input.channel == 1) {
+      for (int64_t i = 0; i < sampling.width; ++i)
+        for (int64_t c = 0; c < channels; ++c) result[i * grad_input.column + c] = narrow<T>(sums[i * K + c]);
+    } else {
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t i = 0; i < sampling.width; ++i)
+          result[c * grad_input.channel + i * grad_input.column] = narrow<T>(sums[i * K + c]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tryon_kernels
