@@ -5,7 +5,7 @@
 #include "cpu/kernels/scalar.h"
 #include "cpu/kernels/vector.h"
 
-#if defined(__F16C__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #endif
 
@@ -36,6 +36,17 @@ inline V load_lanes(const void* from) {
 template <class V>
 inline void store_lanes(void* to, V value) {
   std::memcpy(to, &value, sizeof value);
+}
+
+template <class V>
+inline bool is_zero(V value) {
+#if defined(__AVX__)
+  if constexpr (sizeof value == sizeof(__m256i)) return _mm256_testz_si256((__m256i)value, (__m256i)value);
+#endif
+  int32_t lanes[sizeof value / sizeof(int32_t)], any = 0;
+  store_lanes(lanes, value);
+  for (const int32_t lane : lanes) any |= lane;
+  return any == 0;
 }
 
 // What the low 16 bits of each lane stand for; the others are 0.

@@ -1,10 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <functional>
-#include <numeric>
 
 #include "cpu/kernels/lanes.h"
 #include "cpu/kernels/sample_positions.h"
@@ -46,12 +42,6 @@ inline Indices<P> confined(Indices<P> index, int32_t last) {
 }
 
 template <class P>
-bool is_zero(Indices<P> value) {
-  const auto parts = std::bit_cast<std::array<int64_t, sizeof value / sizeof(int64_t)>>(value);
-  return std::accumulate(parts.begin(), parts.end(), int64_t{0}, std::bit_or<>{}) == 0;
-}
-
-template <class P>
 void place(const Sampling& sampling, int64_t row_stride, Block<P>& block) {
   const int32_t height = static_cast<int32_t>(sampling.height), width = static_cast<int32_t>(sampling.width);
   const int32_t stride = static_cast<int32_t>(row_stride);
@@ -81,9 +71,9 @@ void place(const Sampling& sampling, int64_t row_stride, Block<P>& block) {
     store_lanes(block.row_change[1] + i, where<P>(lower, one));
     for (int j = 0; j < 2; ++j) store_lanes(block.pair[j] + i, pair[j]);
     const Indices<P> apart = (pair[0] - pair[0][0] - lanes) | (pair[1] - pair[1][0] - lanes);
-    block.reading[i / kLanes<P>] = !is_zero<P>(~(both & upper & lower)) ? Reading::kPartial
-                                   : is_zero<P>(apart)                  ? Reading::kRun
-                                                                        : Reading::kWithin;
+    block.reading[i / kLanes<P>] = !is_zero(~(both & upper & lower)) ? Reading::kPartial
+                                   : is_zero(apart)                  ? Reading::kRun
+                                                                     : Reading::kWithin;
   }
 }
 
@@ -169,18 +159,20 @@ void sample_planes(const Sampling& sampling, const Image<const T>& input, const 
         for (int j = 0; j < 2; ++j)
           for (int k = 0; k < 2; ++k) weight[j][k] = load_wide(block.row[j] + i) * load_wide(block.column[k] + i);
         const int64_t lanes = block.count - i;
-        with_reading(block.reading[i / kStep], [&]<Reading R>() {
-          for (int64_t c = channel; c < last; ++c) {
-            Vector<P> value[2][2];
-            read_taps<R>(source + c * input.channel, block, i, value);
-            Vector<P> sum = weight[0][0] * value[0][0];
-            sum += weight[0][1] * value[0][1];
-            sum += weight[1][0] * value[1][0];
-            sum += weight[1][1] * value[1][1];
-            T* to = target + c * output.channel + i;
-            lanes >= kStep ? store_narrow<T>(to, sum) : store_some<T>(to, sum, lanes);
-          }
-        });
+        const T* plane = source + channel * input.channel;
+        T* to = target + channel * output.channel + i;
+        with_reading(block.reading[i / kStep],
+                     [&, input_step = input.channel, output_step = output.channel]<Reading R>() {
+                       for (int64_t c = channel; c < last; ++c, plane += input_step, to += output_step) {
+                         Vector<P> value[2][2];
+                         read_taps<R>(plane, block, i, value);
+                         Vector<P> sum = weight[0][0] * value[0][0];
+                         sum += weight[0][1] * value[0][1];
+                         sum += weight[1][0] * value[1][0];
+                         sum += weight[1][1] * value[1][1];
+                         lanes >= kStep ? store_narrow<T>(to, sum) : store_some<T>(to, sum, lanes);
+                       }
+                     });
       }
     }
   });
