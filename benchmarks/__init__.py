@@ -1,0 +1,1 @@
+"""Time and check every operation against what stock torch offers: `pytest benchmarks`."""

@@ -1,0 +1,119 @@
+"""One row a case and pass, and the file of a whole run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks.inputs import Case
+from benchmarks.machine import Limits
+from benchmarks.roofline import limit
+from benchmarks.timing import Timing
+
+CONTENDERS = ("ours", "stock", "compiled", "separate", "clone")
+COMMENT = "# "
+
+
+@dataclass(frozen=True)
+class Row:
+    """Times are medians in milliseconds; None where a contender was not timed."""
+
+    op: str
+    passes: str
+    batch: int
+    channels: int
+    height: int
+    width: int
+    dtype: str
+    layout: str
+    ours_ms: float
+    stock_ms: float
+    compiled_ms: float | None  # the stock form under torch.compile
+    separate_ms: float | None  # warp_correlation as grid_sample, then correlation, of ours
+    clone_ms: float | None  # torch.clone of the input
+    ours_calls: int
+    stock_calls: int
+    stock_over_ours: float
+    compiled_over_ours: float | None
+    gflop: float
+    megabytes: float
+    limit_ms: float
+    limited_by: str
+    fraction_of_limit: float
+    page_faults: int | None  # of a call for which all memory is new
+    page_fault_share: float | None  # of the time of such a call
+
+
+def row(case: Case, passes: str, timings: dict[str, Timing], page_faults: int | None, limits: Limits) -> Row:
+    """Put a case's timings in relation to each other and to the limit."""
+    seconds = {name: timing.seconds for name, timing in timings.items()}
+    least = limit(case, passes, limits)
+    faulting = None if page_faults is None else page_faults * limits.fault_seconds
+    return Row(
+        **{name: getattr(case, name) for name in ("op", "batch", "channels", "height", "width", "layout")},
+        passes=passes,
+        dtype=case.dtype_name,
+        **{f"{name}_ms": seconds[name] * 1e3 if name in seconds else None for name in CONTENDERS},
+        ours_calls=timings["ours"].calls,
+        stock_calls=timings["stock"].calls,
+        stock_over_ours=seconds["stock"] / seconds["ours"],
+        compiled_over_ours=seconds["compiled"] / seconds["ours"] if "compiled" in seconds else None,
+        gflop=case.flops(passes) * 1e-9,
+        megabytes=case.bytes(passes) * 1e-6,
+        limit_ms=least.seconds * 1e3,
+        limited_by=least.limited_by,
+        fraction_of_limit=least.seconds / seconds["ours"],
+        page_faults=page_faults,
+        page_fault_share=None if faulting is None else faulting / (seconds["ours"] + faulting),
+    )
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run: where it was made, with the limits measured, and its rows."""
+
+    machine: dict[str, Any]
+    limits: Limits
+    rows: list[Row]
+
+    def write(self, path: Path) -> None:
+        """Write a CSV file; what describes the run stands before the table, a comment line for each entry."""
+        with path.open("w", newline="") as file:
+            for name, value in {**self.machine, **asdict(self.limits)}.items():
+                file.write(f"{COMMENT}{name}: {json.dumps(value)}\n")
+            table = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+            table.writeheader()
+            table.writerows({name: _text(value) for name, value in asdict(entry).items()} for entry in self.rows)
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Read what `write` wrote."""
+        lines = path.read_text().splitlines()
+        comments = [line.removeprefix(COMMENT).split(": ", 1) for line in lines if line.startswith(COMMENT)]
+        header = {name: json.loads(value) for name, value in comments}
+        limits = Limits(
+            header.pop("peak"),
+            {int(size): value for size, value in header.pop("copy_bandwidth").items()},
+            header.pop("fault_seconds"),
+        )
+        table = csv.DictReader(line for line in lines if not line.startswith(COMMENT))
+        return cls(header, limits, [_row_from_text(entry) for entry in table])
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _row_from_text(entry: dict[str, str]) -> Row:
+    readers: dict[str, Any] = {"int": int, "float": float, "str": str}
+    return Row(
+        **{
+            field.name: readers[str(field.type).split(" | ")[0]](text) if (text := entry[field.name]) else None
+            for field in fields(Row)
+        }
+    )

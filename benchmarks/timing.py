@@ -1,0 +1,71 @@
+"""Medians of contenders that take turns, so that a noisy moment meets all of them."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+ROUNDS = 5
+MOST_CALLS = 200  # of one contender: enough for a median
+
+_LIBC = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median of some calls, in seconds."""
+
+    seconds: float
+    calls: int
+
+
+def time_in_turns(contenders: dict[str, Callable[[], object]], budget: float) -> dict[str, Timing]:
+    """Time functions in turns for about `budget` seconds in all, at least one call each.
+
+    A contender's turn is several calls where the budget allows; the first is then not counted, because it finds the
+    caches as the contender before left them.
+    """
+    estimates = {name: min(seconds(call), seconds(call)) for name, call in contenders.items()}
+    share = budget / len(contenders)
+    counts = {name: round(min(max(share / estimate, 1), MOST_CALLS)) for name, estimate in estimates.items()}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(ROUNDS):
+        for name, call in contenders.items():
+            calls = len(range(turn, counts[name], ROUNDS))
+            if calls > 1:
+                call()
+            times[name] += [seconds(call) for _ in range(calls)]
+    return {name: Timing(median(taken), len(taken)) for name, taken in times.items()}
+
+
+def page_faults(call: Callable[[], object]) -> int | None:
+    """Page faults of a call that finds no memory it can use again; None where the C library cannot be told so."""
+    if not give_memory_back():
+        return None
+    before = minor_faults()
+    call()
+    return minor_faults() - before
+
+
+def give_memory_back() -> bool:
+    """Return all free memory to the system, so that what is allocated next is new; False where that cannot be asked."""
+    if not hasattr(_LIBC, "malloc_trim"):
+        return False
+    _LIBC.malloc_trim(0)
+    return True
+
+
+def minor_faults() -> int:
+    """Page faults of this process so far that needed no disk."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Time of one call."""
+    start = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start) * 1e-9
