@@ -1,7 +1,8 @@
 """The stock forms under torch.compile, with symbolic sizes, so that each is compiled once for a layout and a pass.
 
-The correlation's 49 products are compiled a row of seven at a time: as a whole they take minutes to compile, and run no
-faster. Only float32 is compiled, for the same reason.
+Compiling takes most of a minute for all of them, so only what it says most about is compiled: float32 in the larger
+batch (a batch of one would be compiled again), and warp_correlation only as its two parts. The correlation's 49
+products are compiled a row of seven at a time: as a whole they take some minutes for each size, and run no faster.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.inputs import NEGATIVE_SLOPE, RADIUS
-from benchmarks.operations import STOCK, Operation
+from benchmarks.inputs import BATCHES, RADIUS, Case
+from benchmarks.operations import STOCK, Operation, pixel_grid, warp_from
 
-torch._dynamo.config.recompile_limit = 64  # layouts, passes and batches of one are graphs of their own
+torch._dynamo.config.recompile_limit = 64  # layouts and passes are graphs of their own
 
 STEPS = range(2 * RADIUS + 1)
 
@@ -37,13 +38,17 @@ def _correlation(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([_compiled(_row)(first, padded[:, :, y : y + height]) for y in STEPS], dim=1)
 
 
-def _warp_correlation(first: Tensor, second: Tensor, grid: Tensor) -> Tensor:
-    return F.leaky_relu(_correlation(_compiled(STOCK["grid_sample"])(first, grid), second), NEGATIVE_SLOPE)
+def _warp(input: Tensor, flow: Tensor) -> Tensor:
+    return _compiled(warp_from)(pixel_grid(*input.shape[2:]), input, flow)
 
 
-COMPILED: dict[str, Operation] = {
-    "warp": _compiled(STOCK["warp"]),
+_OPERATIONS: dict[str, Operation] = {
+    "warp": _warp,
     "grid_sample": _compiled(STOCK["grid_sample"]),
     "correlation": _correlation,
-    "warp_correlation": _warp_correlation,
 }
+
+
+def compiled(case: Case) -> Operation | None:
+    """The compiled stock form of a case; None where it is left out."""
+    return _OPERATIONS.get(case.op) if case.dtype == torch.float32 and case.batch == max(BATCHES) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,9 @@ FOLDER = Path(__file__).with_name("results")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options beside pytest's own."""
     group = parser.getgroup("benchmarks")
-    group.addoption("--budget", type=float, default=100, help="seconds of timing in all (default: %(default)s)")
+    group.addoption("--budget", type=float, default=80, help="seconds of timing in all (default: %(default)s)")
     group.addoption("--no-compile", action="store_true", help="leave torch.compile out, for a quick look")
     group.addoption("--system-allocator", action="store_true", help="let the C library give freed memory back")
     group.addoption(
@@ -33,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="folder for table and plots; without it a run of all cases writes to benchmarks/results, another nothing",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiling makes torch warn of itself."""
+    config.addinivalue_line("filterwarnings", "ignore:.*torch.jit:DeprecationWarning")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,10 +52,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def results(pytestconfig: pytest.Config) -> Iterator[Results]:
+def results(pytestconfig: pytest.Config) -> Results:
     """The rows of this run, to be added to; the machine's limits are measured first."""
-    pytestconfig.stash[RESULTS] = Results(describe(_allocator()), measure(), [])
-    return pytestconfig.stash[RESULTS]
+    run = Results(describe(_allocator()), measure(), [])
+    pytestconfig.stash[RESULTS] = run
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +66,7 @@ def seconds_a_timing(request: pytest.FixtureRequest) -> float:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the summary and write the files."""
     run = config.stash.get(RESULTS, None)
     if run is None or not run.rows:
         return

@@ -89,17 +89,17 @@ def copy_bandwidth(size: int) -> float:
 
 def fault_seconds() -> float:
     """Wall time of a page fault: of filling new memory, less that of filling used memory, for each fault."""
-    prices = []
-    for _ in range(REPETITIONS):
-        give_memory_back()
-        memory = torch.empty(FRESH_BYTES, dtype=torch.uint8)
-        before = minor_faults()
-        new = seconds(lambda: memory.fill_(1))
-        faults = minor_faults() - before
-        used = seconds(lambda: memory.fill_(1))
-        prices.append((new - used) / max(faults, 1))
-        del memory
-    return median(prices)
+    return median(_fault_seconds() for _ in range(REPETITIONS))
+
+
+def _fault_seconds() -> float:
+    give_memory_back()
+    memory = torch.empty(FRESH_BYTES, dtype=torch.uint8)
+    before = minor_faults()
+    new = seconds(lambda: memory.fill_(1))
+    faults = minor_faults() - before
+    used = seconds(lambda: memory.fill_(1))
+    return (new - used) / max(faults, 1)
 
 
 def cpu_name() -> str:
@@ -117,7 +117,7 @@ def describe(allocator: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "torch": torch.__version__,
-        "kernels": [line for line in backends.report().splitlines() if line.startswith("cpp")][0].split(None, 1)[1],
+        "kernels": next(line.split(None, 1)[1] for line in backends.report().splitlines() if line.startswith("cpp")),
         "allocator": allocator,
         "date": datetime.date.today().isoformat(),
     }

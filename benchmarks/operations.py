@@ -31,23 +31,27 @@ OURS: dict[str, Operation] = {
 SEPARATE: dict[str, Operation] = {"warp_correlation": _separate}
 
 
-@lru_cache
-def _pixel_grid(height: int, width: int) -> Tensor:
-    """1 x H x W x 2: the grid that samples every pixel where it is."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-    return torch.stack([x, y], dim=-1)[None]
-
-
 def _stock_grid_sample(input: Tensor, grid: Tensor) -> Tensor:
     """Torch wants features and positions of one dtype, and positions keep float32: the features are raised to it."""
     return F.grid_sample(input.float(), grid, "bilinear", "border", align_corners=True).to(input.dtype)
 
 
-def _stock_warp(input: Tensor, flow: Tensor) -> Tensor:
-    """The grid of the pixels themselves, which a caller keeps, plus the flow in its units; then grid_sample."""
+@lru_cache
+def pixel_grid(height: int, width: int) -> Tensor:
+    """1 x H x W x 2: the grid that samples every pixel where it is; a caller makes it once and keeps it."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    return torch.stack([x, y], dim=-1)[None]
+
+
+def warp_from(pixels: Tensor, input: Tensor, flow: Tensor) -> Tensor:
+    """The stock warp: the pixels' own grid plus the flow in its units, then torch's grid_sample."""
     height, width = input.shape[2:]
-    steps = torch.tensor([2 / (width - 1), 2 / (height - 1)])
-    return _stock_grid_sample(input, _pixel_grid(height, width) + flow.permute(0, 2, 3, 1) * steps)
+    moved = torch.stack([flow[:, 0] * (2 / (width - 1)), flow[:, 1] * (2 / (height - 1))], dim=-1)
+    return _stock_grid_sample(input, pixels + moved)
+
+
+def _stock_warp(input: Tensor, flow: Tensor) -> Tensor:
+    return warp_from(pixel_grid(*input.shape[2:]), input, flow)
 
 
 def _stock_correlation(first: Tensor, second: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tables and files of a run. `python -m benchmarks.report FILE.csv` draws its plots and puts it into docs/results.md."""
+"""Tables and files of a run. `python -m benchmarks.report FILE.csv` makes its plots and docs/results.md again."""
 
 from __future__ import annotations
 
@@ -135,22 +135,11 @@ def _copies(results: Results) -> str:
 
 
 def _fused(results: Results) -> str:
-    rows = [
-        entry
-        for entry in _select(results, op="warp_correlation", dtype="fp32", layout="NCHW", batch=BATCH)
-        if entry.separate_ms
-    ]
-    lines = [
-        (
-            entry.passes,
-            _shape(entry),
-            _ms(entry.ours_ms),
-            _ms(entry.separate_ms),
-            _times(entry.separate_ms / entry.ours_ms),
-        )
-        for entry in rows
-        if entry.separate_ms
-    ]
+    lines = []
+    for entry in _select(results, op="warp_correlation", dtype="fp32", layout="NCHW", batch=BATCH):
+        if entry.separate_ms is not None:
+            ratio = _times(entry.separate_ms / entry.ours_ms)
+            lines.append((entry.passes, _shape(entry), _ms(entry.ours_ms), _ms(entry.separate_ms), ratio))
     return _table(("", "features", "fused", "grid_sample, then correlation", ""), lines)
 
 

@@ -52,11 +52,12 @@ def row(case: Case, passes: str, timings: dict[str, Timing], page_faults: int | 
     seconds = {name: timing.seconds for name, timing in timings.items()}
     least = limit(case, passes, limits)
     faulting = None if page_faults is None else page_faults * limits.fault_seconds
+    times: dict[str, Any] = {f"{name}_ms": seconds[name] * 1e3 if name in seconds else None for name in CONTENDERS}
     return Row(
         **{name: getattr(case, name) for name in ("op", "batch", "channels", "height", "width", "layout")},
         passes=passes,
         dtype=case.dtype_name,
-        **{f"{name}_ms": seconds[name] * 1e3 if name in seconds else None for name in CONTENDERS},
+        **times,
         ours_calls=timings["ours"].calls,
         stock_calls=timings["stock"].calls,
         stock_over_ours=seconds["stock"] / seconds["ours"],
@@ -111,9 +112,8 @@ def _text(value: object) -> str:
 
 def _row_from_text(entry: dict[str, str]) -> Row:
     readers: dict[str, Any] = {"int": int, "float": float, "str": str}
-    return Row(
-        **{
-            field.name: readers[str(field.type).split(" | ")[0]](text) if (text := entry[field.name]) else None
-            for field in fields(Row)
-        }
-    )
+    values: dict[str, Any] = {
+        field.name: readers[str(field.type).split(" | ")[0]](text) if (text := entry[field.name]) else None
+        for field in fields(Row)
+    }
+    return Row(**values)

@@ -31,5 +31,6 @@ def bandwidth(size: int, measured: dict[int, float]) -> float:
     The larger of the two neighbours' bandwidths, so that a limit is never too easy to reach.
     """
     sizes = sorted(measured)
-    place = min(bisect_left(sizes, size), len(sizes) - 1)
-    return max(measured[neighbour] for neighbour in sizes[max(place - 1, 0) : place + 1])
+    above = min(bisect_left(sizes, size), len(sizes) - 1)
+    below = max(above - 1, 0) if size < sizes[above] else above
+    return max(measured[sizes[below]], measured[sizes[above]])

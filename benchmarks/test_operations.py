@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from benchmarks.compiled import COMPILED
+from benchmarks.compiled import compiled
 from benchmarks.inputs import CASES, PASSES, SAMPLERS, Case
 from benchmarks.operations import OURS, SEPARATE, STOCK, Operation, forward, forward_and_backward
 from benchmarks.results import Results, row
@@ -19,7 +19,8 @@ from benchmarks.values import check, tensors_of
 def test_values_are_the_references_and_take(
     case: Case, results: Results, seconds_a_timing: float, pytestconfig: pytest.Config
 ) -> None:
-    operations = contenders(case, compiled=not pytestconfig.getoption("--no-compile"))
+    """Nothing is timed before its values were compared."""
+    operations = contenders(case, with_compiled=not pytestconfig.getoption("--no-compile"))
     tensors, output_gradient = tensors_of(case)
     for name, operation in operations.items():
         if name == "ours" or case.dtype == torch.float32:  # a stock form is the same function in every dtype
@@ -33,11 +34,11 @@ def test_values_are_the_references_and_take(
         results.rows.append(row(case, passes, timings, page_faults(calls["ours"]), results.limits))
 
 
-def contenders(case: Case, compiled: bool) -> dict[str, Operation]:
+def contenders(case: Case, with_compiled: bool) -> dict[str, Operation]:
     """Ours, and what it is compared with."""
     operations = {"ours": OURS[case.op], "stock": STOCK[case.op]}
-    if compiled and case.dtype == torch.float32:
-        operations["compiled"] = COMPILED[case.op]
+    if with_compiled and (operation := compiled(case)) is not None:
+        operations["compiled"] = operation
     if case.op in SEPARATE:
         operations["separate"] = SEPARATE[case.op]
     return operations

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from statistics import median
 
 ROUNDS = 5
+LEAST_CALLS = 3
 MOST_CALLS = 200  # of one contender: enough for a median
+SLOW = 0.1  # seconds from which on a first call counts, because it hardly matters how it finds the caches
 
 _LIBC = ctypes.CDLL(None)
 
@@ -24,18 +26,25 @@ class Timing:
 
 
 def time_in_turns(contenders: dict[str, Callable[[], object]], budget: float) -> dict[str, Timing]:
-    """Time functions in turns for about `budget` seconds in all, at least one call each.
+    """Time functions in turns for about `budget` seconds in all, at least one call each, or a few where they are quick.
 
     A contender's turn is several calls where the budget allows; the first is then not counted, because it finds the
     caches as the contender before left them.
     """
-    estimates = {name: min(seconds(call), seconds(call)) for name, call in contenders.items()}
     share = budget / len(contenders)
-    counts = {name: round(min(max(share / estimate, 1), MOST_CALLS)) for name, estimate in estimates.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    wanted = {}
+    for name, call in contenders.items():
+        estimate = seconds(call)
+        if estimate >= SLOW:
+            times[name].append(estimate)
+        else:
+            estimate = min(estimate, seconds(call))
+        least = 1 if estimate >= SLOW else LEAST_CALLS
+        wanted[name] = round(min(max(share / estimate, least), MOST_CALLS)) - len(times[name])
     for turn in range(ROUNDS):
         for name, call in contenders.items():
-            calls = len(range(turn, counts[name], ROUNDS))
+            calls = len(range(turn, wanted[name], ROUNDS))
             if calls > 1:
                 call()
             times[name] += [seconds(call) for _ in range(calls)]
