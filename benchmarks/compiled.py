@@ -1,8 +1,9 @@
 """The stock forms under torch.compile, with symbolic sizes, so that each is compiled once for a layout and a pass.
 
-Compiling takes most of a minute for all of them, so only what it says most about is compiled: float32 in the larger
-batch (a batch of one would be compiled again), and warp_correlation only as its two parts. The correlation's 49
-products are compiled a row of seven at a time: as a whole they take some minutes for each size, and run no faster.
+Compiling takes the better part of a minute for all of them, so only what says most is compiled: float32 in the larger
+batch (a batch of one would be compiled again), grid_sample and correlation, of which the other two are made. The
+correlation's 49 products are compiled a row of seven at a time: as a whole they take some minutes for each size, and
+run no faster.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.inputs import BATCHES, RADIUS, Case
-from benchmarks.operations import STOCK, Operation, pixel_grid, warp_from
+from benchmarks.operations import STOCK, Operation
 
 torch._dynamo.config.recompile_limit = 64  # layouts and passes are graphs of their own
 
@@ -38,12 +39,7 @@ def _correlation(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([_compiled(_row)(first, padded[:, :, y : y + height]) for y in STEPS], dim=1)
 
 
-def _warp(input: Tensor, flow: Tensor) -> Tensor:
-    return _compiled(warp_from)(pixel_grid(*input.shape[2:]), input, flow)
-
-
 _OPERATIONS: dict[str, Operation] = {
-    "warp": _warp,
     "grid_sample": _compiled(STOCK["grid_sample"]),
     "correlation": _correlation,
 }

@@ -37,21 +37,16 @@ def _stock_grid_sample(input: Tensor, grid: Tensor) -> Tensor:
 
 
 @lru_cache
-def pixel_grid(height: int, width: int) -> Tensor:
+def _pixel_grid(height: int, width: int) -> Tensor:
     """1 x H x W x 2: the grid that samples every pixel where it is; a caller makes it once and keeps it."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     return torch.stack([x, y], dim=-1)[None]
 
 
-def warp_from(pixels: Tensor, input: Tensor, flow: Tensor) -> Tensor:
-    """The stock warp: the pixels' own grid plus the flow in its units, then torch's grid_sample."""
+def _stock_warp(input: Tensor, flow: Tensor) -> Tensor:
     height, width = input.shape[2:]
     moved = torch.stack([flow[:, 0] * (2 / (width - 1)), flow[:, 1] * (2 / (height - 1))], dim=-1)
-    return _stock_grid_sample(input, pixels + moved)
-
-
-def _stock_warp(input: Tensor, flow: Tensor) -> Tensor:
-    return warp_from(pixel_grid(*input.shape[2:]), input, flow)
+    return _stock_grid_sample(input, _pixel_grid(height, width) + moved)
 
 
 def _stock_correlation(first: Tensor, second: Tensor) -> Tensor:

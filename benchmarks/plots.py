@@ -29,7 +29,7 @@ def draw(results: Results, table: Path) -> tuple[Path, Path]:
     """Draw both plots beside the run's table."""
     roofline_path, ratios_path = paths(table)
     rows = [e for e in results.rows if (e.batch, e.dtype, e.layout) == (BATCH, DTYPE, LAYOUT)]
-    title = f"{results.machine['machine']}, {results.machine['threads']} threads, torch {results.machine['torch']}"
+    title = f"{results.machine['machine']}, threads: {results.machine['threads']}, torch {results.machine['torch']}"
     what = f"batch {BATCH}, {DTYPE}, {LAYOUT}"
     figure, axes = plt.subplots(figsize=(10, 6.5), layout="constrained")
     _roofline(axes, results, rows)
@@ -43,7 +43,7 @@ def draw(results: Results, table: Path) -> tuple[Path, Path]:
             _ratios(panel, [e for e in rows if (e.op, e.passes) == (op, passes)])
             panel.set_title(f"{op}, {passes}", fontsize=10)
         line[0].set_ylabel("time of the stock form, ours = 1")
-    panels[0][0].legend(loc="upper left", fontsize=8)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     figure.suptitle(f"{title}; {what}", fontsize=10)
     figure.savefig(ratios_path, dpi=110)
     plt.close(figure)
@@ -54,7 +54,7 @@ def _roofline(axes: Axes, results: Results, rows: list[Row]) -> None:
     """Speed over arithmetic intensity, both logarithmic, under the roofs of arithmetic and memory."""
     peak = results.limits.peak[DTYPE]
     bandwidths = results.limits.copy_bandwidth
-    intensity = np.geomspace(0.3, 300, 200)
+    intensity = np.geomspace(0.3, 60, 200)
     memory, cache = bandwidths[max(bandwidths)], max(bandwidths.values())
     for bandwidth, style, name in ((cache, ":", "copy within a cache"), (memory, "-", "copy in memory")):
         roof = np.minimum(intensity * bandwidth, peak) * 1e-9
