@@ -117,7 +117,7 @@ def describe(allocator: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "torch": torch.__version__,
-        "kernels": next(line.split(None, 1)[1] for line in backends.report().splitlines() if line.startswith("cpp")),
+        "kernels": f"C++, {backends.variants.chosen}" if backends.variants.chosen else "eager formulas: not compiled",
         "allocator": allocator,
         "date": datetime.date.today().isoformat(),
     }
