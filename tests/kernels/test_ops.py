@@ -2,7 +2,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kernel_inputs import BACKENDS, DTYPES, LAYOUTS, OPS, Case, features, run, sample_inputs, with_dtype
+from kernel_inputs import (
+    BACKENDS,
+    DTYPES,
+    LAYOUTS,
+    OPS,
+    Case,
+    assert_within_rounding,
+    features,
+    flow_to,
+    output_gradient,
+    positions,
+    run,
+    sample_inputs,
+    with_dtype,
+)
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
@@ -146,3 +160,26 @@ def test_results_are_the_same_bits_for_any_number_of_threads(op: str) -> None:
             assert torch.equal(result.output, results[0].output)
             for gradient, alone in zip(result.gradients, results[0].gradients, strict=True):
                 assert torch.equal(gradient, alone)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("reach", [0.9, 0.1, 1.5])
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_an_image_that_is_summed_in_bands_has_the_same_bits_for_any_number_of_threads(
+    channels: int, reach: float, layout: str
+) -> None:
+    size = (300, 150)
+    image, flow = features(1, channels, *size), flow_to(positions(1, *size, size, reach=reach))
+    case = with_dtype(Case("warp", "large", (image, flow), ("border",)), torch.float32).mapped(LAYOUTS[layout])
+    grad_output = output_gradient(image.float())
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(run(case.public, case.tensors, grad_output))
+    finally:
+        torch.set_num_threads(before)
+    assert_within_rounding(case, results[0], grad_output)
+    for result in results[1:]:
+        assert torch.equal(result.output, results[0].output)
+        assert all(map(torch.equal, result.gradients, results[0].gradients))
