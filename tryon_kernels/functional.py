@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +13,16 @@ from tryon_kernels import eager
 from tryon_kernels.backends import compiled_serves
 from tryon_kernels.checks import check_correlation, check_grid_sample, check_warp
 from tryon_kernels.ops.library import as_positions, lowered_by_autocast
+
+
+def _call(op: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Call an op, below autograd where nothing needs a gradient: autograd in Python costs half of a small call."""
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return op(*args)
+    if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
+        return op(*args)
+    with torch._C._AutoDispatchBelowAutograd():
+        return op(*args)
 
 
 def grid_sample(
@@ -47,7 +60,7 @@ def grid_sample(
     grid = as_positions(grid)
     check_grid_sample(input, grid, padding_mode)
     if compiled_serves(input.device):
-        return torch.ops.tryon_kernels.grid_sample(input, grid, padding_mode, align_corners)
+        return _call(torch.ops.tryon_kernels.grid_sample, input, grid, padding_mode, align_corners)
     return eager.grid_sample(input, grid, padding_mode, align_corners)
 
 
@@ -74,7 +87,7 @@ def warp(input: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor
     flow = as_positions(flow)
     check_warp(input, flow, padding_mode)
     if compiled_serves(input.device):
-        return torch.ops.tryon_kernels.warp(input, flow, padding_mode)
+        return _call(torch.ops.tryon_kernels.warp, input, flow, padding_mode)
     return eager.warp(input, flow, padding_mode)
 
 
@@ -105,7 +118,7 @@ def correlation(
     first, second = lowered_by_autocast(first, second)
     check_correlation(first, second, radius, stride, negative_slope)
     if compiled_serves(first.device):
-        return torch.ops.tryon_kernels.correlation(first, second, radius, stride, negative_slope)
+        return _call(torch.ops.tryon_kernels.correlation, first, second, radius, stride, negative_slope)
     return eager.correlation(first, second, radius, stride, negative_slope)
 
 
