@@ -1,9 +1,9 @@
 """The stock forms under torch.compile, with symbolic sizes, so that each is compiled once for a layout and a pass.
 
-Compiling takes the better part of a minute for all of them, so only what says most is compiled: float32 in the larger
-batch (a batch of one would be compiled again), grid_sample and correlation, of which the other two are made. The
-correlation's 49 products are compiled a row of seven at a time: as a whole they take some minutes for each size, and
-run no faster.
+Compiling takes a large part of a run, so only what says most is compiled: float32 in the larger batch (a batch of one
+would be compiled again), correlation in both layouts and grid_sample in channels_last, of which the other two
+operations are made. The correlation's 49 products are compiled a row of seven at a time: as a whole they take some
+minutes for each size, and run no faster.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def _correlation(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([_compiled(_row)(first, padded[:, :, y : y + height]) for y in STEPS], dim=1)
 
 
-_OPERATIONS: dict[str, Operation] = {
-    "grid_sample": _compiled(STOCK["grid_sample"]),
-    "correlation": _correlation,
-}
-
-
 def compiled(case: Case) -> Operation | None:
     """The compiled stock form of a case; None where it is left out."""
-    return _OPERATIONS.get(case.op) if case.dtype == torch.float32 and case.batch == max(BATCHES) else None
+    if case.dtype != torch.float32 or case.batch != max(BATCHES):
+        return None
+    if case.op == "correlation":
+        return _correlation
+    if case.op == "grid_sample" and case.layout == "channels_last":
+        return _compiled(STOCK["grid_sample"])
+    return None
