@@ -15,11 +15,12 @@ CROSS ?= aarch64-linux-gnu-
 SANITIZED := build/sanitized
 SANITIZING := $(CXX) -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
 
-.PHONY: help demo test fuzz large sanitize aarch64 lint check clean
+.PHONY: help demo test benchmark fuzz large sanitize aarch64 lint check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
+	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make fuzz   3,000 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make aarch64   cross-compile the kernels and check them under qemu-aarch64'
@@ -35,6 +36,10 @@ test: $(VENV)/.tested
 	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
 	  echo "kernels for $$variant"; TRYON_KERNELS_ISA=$$variant $(BIN)/python -m pytest tests/kernels; \
 	done
+
+benchmark: $(VENV)/.installed
+	$(PIP) install --editable '.[benchmark]'
+	$(BIN)/python -m pytest benchmarks
 
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_random_shapes.py --hypothesis-profile=fuzz
