@@ -78,11 +78,15 @@ inline Vector<float> load_wide(const Half* from) {
 
 template <class T>
 inline void store_narrow(T* to, Vector<Wide<T>> value) {
-  Wide<T> lanes[kLanes<Wide<T>>];
-  T narrowed[kLanes<Wide<T>>];
-  std::memcpy(lanes, &value, sizeof value);
-  for (int64_t lane = 0; lane < kLanes<Wide<T>>; ++lane) narrowed[lane] = narrow<T>(lanes[lane]);
-  std::memcpy(to, narrowed, sizeof narrowed);
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    std::memcpy(to, &value, sizeof value);
+  } else {
+    Wide<T> lanes[kLanes<Wide<T>>];
+    T narrowed[kLanes<Wide<T>>];
+    std::memcpy(lanes, &value, sizeof value);
+    for (int64_t lane = 0; lane < kLanes<Wide<T>>; ++lane) narrowed[lane] = narrow<T>(lanes[lane]);
+    std::memcpy(to, narrowed, sizeof narrowed);
+  }
 }
 
 #if defined(__F16C__) && defined(__AVX2__)

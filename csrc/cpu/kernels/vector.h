@@ -35,41 +35,39 @@ struct VectorOf {
 template <class P>
 using Vector = typename VectorOf<P>::type;
 
+constexpr int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+constexpr int64_t parts(int64_t value, int64_t most) { return (value + most - 1) / most; }
+
+constexpr int64_t kLineBytes = 64;
+
+// So many numbers in an odd number of cache lines: rows that far apart do not share cache sets.
+template <class P>
+constexpr int64_t odd_lines(int64_t count) {
+  constexpr int64_t kLine = kLineBytes / sizeof(P);
+  return (parts(count, kLine) | 1) * kLine;
+}
+
 // From an address that is a multiple of the vector's size.
 template <class P>
 inline Vector<P> load(const P* from) {
   return *reinterpret_cast<const Vector<P>*>(from);
 }
 
-template <class P>
-inline void store(P* to, Vector<P> value) {
-  *reinterpret_cast<Vector<P>*>(to) = value;
-}
-
-// From any address, widened.
-template <class T, class P = Wide<T>>
-inline Vector<P> load_any(const T* from) {
-  Vector<P> value;
-  if constexpr (std::is_same_v<T, P>) {
-    std::memcpy(&value, from, sizeof value);
-  } else {
-    alignas(kVectorBytes) P lanes[kLanes<P>];
-    for (int64_t lane = 0; lane < kLanes<P>; ++lane) lanes[lane] = widen(from[lane]);
-    value = load(lanes);
-  }
+// Keeps a vector that several operations use in a register: compilers like to read it again for each of them, and a
+// core does fewer loads than multiply-adds.
+template <class V>
+inline V kept(V value) {
+#if defined(__x86_64__)
+  asm volatile("" : "+v"(value));
+#elif defined(__aarch64__)
+  asm("" : "+w"(value));
+#endif
   return value;
 }
 
-// To any address, narrowed.
-template <class T, class P = Wide<T>>
-inline void store_any(T* to, Vector<P> value) {
-  if constexpr (std::is_same_v<T, P>) {
-    std::memcpy(to, &value, sizeof value);
-  } else {
-    alignas(kVectorBytes) P lanes[kLanes<P>];
-    store(lanes, value);
-    for (int64_t lane = 0; lane < kLanes<P>; ++lane) to[lane] = narrow<T>(lanes[lane]);
-  }
+template <class P>
+inline void store(P* to, Vector<P> value) {
+  *reinterpret_cast<Vector<P>*>(to) = value;
 }
 
 // Lane l of the result is lane source(l) of the two vectors laid end to end.
@@ -83,47 +81,22 @@ inline Vector<P> shuffle(Vector<P> first, Vector<P> second) {
   return shuffle<source>(first, second, std::make_integer_sequence<int64_t, kLanes<P>>());
 }
 
-// Shuffles within 16 bytes are cheap everywhere: sums over lanes work on such blocks as long as they can.
-template <class P>
-constexpr int64_t kBlock = 16 / sizeof(P);
-
-// Sums of neighbouring lanes: in each block those of the first vector, then those of the second.
-template <class P>
+// Adds lanes that lie `Step` apart: the first vector's to the lower one of each two, the second's to the upper one.
+template <int64_t Step, class P>
 inline Vector<P> fold(Vector<P> first, Vector<P> second) {
-  constexpr auto even = [](int64_t lane) {
-    const int64_t block = lane / kBlock<P> * kBlock<P>, within = (lane - block) * 2;
-    return block + within % kBlock<P> + (within >= kBlock<P> ? kLanes<P> : 0);
-  };
-  constexpr auto odd = [](int64_t lane) {
-    const int64_t block = lane / kBlock<P> * kBlock<P>, within = (lane - block) * 2;
-    return block + within % kBlock<P> + (within >= kBlock<P> ? kLanes<P> : 0) + 1;
-  };
-  return shuffle<even, P>(first, second) + shuffle<odd, P>(first, second);
+  constexpr auto own = [](int64_t lane) { return (lane & Step) ? kLanes<P> + lane : lane; };
+  constexpr auto other = [](int64_t lane) { return (lane & Step) ? kLanes<P> + lane - Step : lane + Step; };
+  return shuffle<own, P>(first, second) + shuffle<other, P>(first, second);
 }
 
-// Adds up the blocks of a vector.
-template <class P>
-inline auto sum_of_blocks(Vector<P> value) {
-  const auto block = [&]<int64_t First>(std::integral_constant<int64_t, First>) {
-    return shuffle<[](int64_t lane) { return First + lane; }>(value, value,
-                                                              std::make_integer_sequence<int64_t, kBlock<P>>());
-  };
-  return [&]<int64_t... Index>(std::integer_sequence<int64_t, Index...>) {
-    return (... + block(std::integral_constant<int64_t, Index * kBlock<P>>()));
-  }(std::make_integer_sequence<int64_t, kLanes<P> / kBlock<P>>());
-}
-
-// The sum of each vector's lanes, for four vectors at a time.
-template <class P>
-inline void sums_of_lanes(Vector<P> a, Vector<P> b, Vector<P> c, Vector<P> d, P* to) {
-  if constexpr (kBlock<P> == 4) {
-    const auto sums = sum_of_blocks<P>(fold<P>(fold<P>(a, b), fold<P>(c, d)));
-    std::memcpy(to, &sums, sizeof sums);
-  } else {
-    const auto low = sum_of_blocks<P>(fold<P>(a, b)), high = sum_of_blocks<P>(fold<P>(c, d));
-    std::memcpy(to, &low, sizeof low);
-    std::memcpy(to + 2, &high, sizeof high);
-  }
+// Lane l becomes the sum of all lanes of vector l.
+template <class P, int64_t Count = kLanes<P>>
+inline Vector<P> sums_of_lanes(Vector<P> (&vectors)[kLanes<P>]) {
+  constexpr int64_t kStep = Count / 2;
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < kStep; ++i) vectors[i] = fold<kStep, P>(vectors[i], vectors[i + kStep]);
+  if constexpr (kStep > 1) return sums_of_lanes<P, kStep>(vectors);
+  return vectors[0];
 }
 
 // Transposes a square of lanes: halves change places, then quarters within each half, and so on.

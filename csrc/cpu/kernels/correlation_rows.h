@@ -1,0 +1,151 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cpu/kernels/correlation.h"
+#include "cpu/kernels/pixels.h"
+#include "cpu/kernels/vector.h"
+
+// The rows of an image that a piece's window covers, as the inner loops want them.
+namespace tryon_kernels {
+namespace {
+
+// An image is worked through in strips of columns, so that the rows in use stay in the caches. Narrower strips would
+// fit a smaller second level, but read more than they use of each plane's cache lines, which costs more.
+constexpr int64_t kStripBytes = 1536 * 1024;
+constexpr int64_t kSmallestStrip = 24;  // the radius's columns on both sides are packed with every strip
+// Rows that are worked on together. Each visit of a plane then reads or writes so many rows that follow one another,
+// which matters because every plane is another page of memory.
+constexpr int64_t kBandRows = 2;
+
+// How an image is cut into bands of rows, and these into strips of columns.
+struct Bands {
+  int64_t strips, width, count;
+
+  Bands(const Window& window, int64_t pixel_bytes) {
+    const int64_t fitting = kStripBytes / ((window.side() + kBandRows) * pixel_bytes);
+    const int64_t most = std::max(fitting - 2 * window.radius, kSmallestStrip);
+    width = std::max<int64_t>(8, round_up(parts(window.width, parts(std::max<int64_t>(1, window.width), most)), 8));
+    strips = parts(window.width, width);
+    count = parts(window.height, kBandRows);
+  }
+};
+
+// A strip of a band. Those below one another have neighbouring numbers.
+struct Piece {
+  int64_t image, y, rows, begin, end;
+
+  Piece(const Window& window, const Bands& bands, int64_t index)
+      : image(index / (bands.strips * bands.count)),
+        y(index % bands.count * kBandRows),
+        rows(std::min(kBandRows, window.height - y)),
+        begin(index / bands.count % bands.strips * bands.width),
+        end(std::min(begin + bands.width, window.width)) {}
+
+  int64_t width() const { return end - begin; }
+};
+
+// Whether an image's pixels can be used where they are, as whole vectors of the wide format.
+template <class T, class P>
+bool is_packed(const Image<T>& image, int64_t channels) {
+  return std::is_same_v<std::remove_const_t<T>, P> && image.channel == 1 && channels % kLanes<P> == 0;
+}
+
+// Calls body(first, count) for the channels that are copied together, of all rows before the next ones. The last block
+// may overlap the one before.
+template <class P, class T, class Body>
+void for_each_channel_block(const Image<T>& image, int64_t channels, const Body& body) {
+  const int64_t block = image.channel == 1 ? channels : std::min(channels, kLanes<P>);
+  for (int64_t c = 0; c < channels; c += block) body(std::min(c, channels - block), block);
+}
+
+// Packed pixels: a pixel's channels follow one another, and rows follow one another.
+template <class P>
+struct Packed {
+  int64_t channels, pitch, columns;
+
+  int64_t row() const { return columns * pitch; }
+  Pixels<P> pixels(P* memory, int64_t row_index, int64_t c) const { return {memory + row_index * row() + c, 1, pitch}; }
+
+  // A piece of an image to packed rows, or back.
+  template <class T>
+  void pack(const Image<const T>& image, const Piece& piece, P* to) const {
+    for_each_channel_block<P>(image, channels, [&](int64_t c, int64_t count) {
+      for (int64_t i = 0; i < piece.rows; ++i)
+        copy_pixels(pixels_of(image, piece.image, c, piece.y + i, piece.begin), pixels(to, i, c), count, piece.width());
+    });
+  }
+  template <class T>
+  void unpack(const P* from, const Piece& piece, const Image<T>& image) const {
+    for_each_channel_block<P>(image, channels, [&](int64_t c, int64_t count) {
+      for (int64_t i = 0; i < piece.rows; ++i)
+        copy_pixels(Pixels<const P>{from + i * row() + c, 1, pitch},
+                    pixels_of(image, piece.image, c, piece.y + i, piece.begin), count, piece.width());
+    });
+  }
+};
+
+// The rows y - radius .. y + rows - 1 + radius of a piece, packed, with `radius` columns more on either side and zeros
+// outside. Going down a strip packs each row once.
+template <class T, class P>
+class RowsAround {
+ public:
+  RowsAround(const Window& window, int64_t radius, const Packed<P>& packed, Image<const T> from, P* memory)
+      : window_(window), radius_(radius), packed_(packed), from_(from), memory_(memory) {
+    if (packed.channels % kLanes<P> != 0) std::fill_n(memory, size(radius, packed), P{0});  // vectors are read whole
+  }
+
+  static int64_t size(int64_t radius, const Packed<P>& packed) { return slots(radius) * packed.row(); }
+
+  // Calls finish(row, y, begin, end) on each row that it packs: its pixels begin .. end lie from `row` on.
+  template <class Finish>
+  void move_to(const Piece& piece, const Finish& finish) {
+    if (piece.image != image_ || piece.begin != begin_ || piece.y != next_ - radius_) {
+      image_ = piece.image;
+      begin_ = piece.begin;
+      next_ = piece.y - radius_;
+    }
+    const int64_t end = piece.y + piece.rows + radius_;
+    const int64_t first = std::clamp<int64_t>(next_, 0, window_.height), last = std::min(end, window_.height);
+    for (int64_t y = next_; y < end; ++y)
+      if (y < first || y >= last) std::fill_n(slot(y), packed_.row(), P{0});
+    if (first < last) pack(first, last, finish);
+    next_ = end;
+  }
+
+  // First column holds the strip's first x - radius.
+  const P* row(int64_t y) const { return slot(y); }
+
+ private:
+  static int64_t slots(int64_t radius) { return 2 * radius + kBandRows; }
+
+  P* slot(int64_t y) const { return memory_ + (y + radius_) % slots(radius_) * packed_.row(); }
+
+  template <class Finish>
+  void pack(int64_t first, int64_t last, const Finish& finish) {
+    const int64_t left = begin_ - radius_, pitch = packed_.pitch;
+    const int64_t begin = std::max<int64_t>(left, 0), end = std::min(left + packed_.columns, window_.width);
+    const int64_t before = (begin - left) * pitch, behind = (end - left) * pitch;
+    for_each_channel_block<P>(from_, packed_.channels, [&](int64_t c, int64_t count) {
+      for (int64_t y = first; y < last; ++y)
+        copy_pixels(pixels_of(from_, image_, c, y, begin), Pixels<P>{slot(y) + before + c, 1, pitch}, count,
+                    end - begin);
+    });
+    for (int64_t y = first; y < last; ++y) {
+      std::fill(slot(y), slot(y) + before, P{0});
+      std::fill(slot(y) + behind, slot(y) + packed_.row(), P{0});
+      finish(slot(y) + before, y, begin, end);
+    }
+  }
+
+  const Window& window_;
+  const int64_t radius_;
+  const Packed<P> packed_;
+  const Image<const T> from_;
+  P* const memory_;
+  int64_t image_ = -1, begin_ = -1, next_ = -1;
+};
+
+}  // namespace
+}  // namespace tryon_kernels
