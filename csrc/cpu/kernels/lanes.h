@@ -40,6 +40,9 @@ inline void store_lanes(void* to, V value) {
 
 template <class V>
 inline bool is_zero(V value) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof value == sizeof(__m512i)) return _mm512_test_epi32_mask((__m512i)value, (__m512i)value) == 0;
+#endif
 #if defined(__AVX__)
   if constexpr (sizeof value == sizeof(__m256i)) return _mm256_testz_si256((__m256i)value, (__m256i)value);
 #endif
@@ -63,7 +66,13 @@ inline Vector<float> load_wide(const float* from) { return load_lanes<Vector<flo
 inline Vector<double> load_wide(const double* from) { return load_lanes<Vector<double>>(from); }
 
 inline Vector<float> load_wide(const BFloat16* from) {
+#if defined(__AVX512F__)
+  return widen_words(BFloat16{}, (Words)_mm512_maskz_cvtepu16_epi32(0xffff, load_lanes<__m256i>(from)));
+#elif defined(__AVX2__)
+  return widen_words(BFloat16{}, (Words)_mm256_cvtepu16_epi32(load_lanes<__m128i>(from)));
+#else
   return widen_words(BFloat16{}, __builtin_convertvector(load_lanes<Halves>(from), Words));
+#endif
 }
 
 inline Vector<float> load_wide(const Half* from) {
@@ -87,6 +96,19 @@ inline void store_narrow(T* to, Vector<Wide<T>> value) {
     for (int64_t lane = 0; lane < kLanes<Wide<T>>; ++lane) narrowed[lane] = narrow<T>(lanes[lane]);
     std::memcpy(to, narrowed, sizeof narrowed);
   }
+}
+
+// As `narrow` of one BFloat16 does it.
+template <>
+inline void store_narrow<BFloat16>(BFloat16* to, Vector<float> value) {
+  const Words bits = (Words)value, magnitude = bits & 0x7fffffff;
+  const Words rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  const Words kept = magnitude > 0x7f800000 ? bits | 0x00400000 : rounded;
+#if defined(__AVX512F__)
+  store_lanes(to, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)(kept >> 16)));
+#else
+  store_lanes(to, __builtin_convertvector((kept >> 16) & 0xffff, Halves));
+#endif
 }
 
 #if defined(__F16C__) && defined(__AVX2__)
@@ -116,18 +138,42 @@ inline void store_some(T* to, Vector<Wide<T>> value, int64_t count) {
   std::memcpy(to, padded, count * sizeof(T));
 }
 
-// For each lane, the numbers at its offset and the one after. Two neighbours are one read of twice the size; gathers
-// would read each by itself.
+template <class T>
+inline Vector<Wide<T>> load_up_to(const T* from, int64_t lanes) {
+  return lanes >= kLanes<Wide<T>> ? load_wide(from) : load_some(from, lanes);
+}
+
+template <class T>
+inline void store_up_to(T* to, Vector<Wide<T>> value, int64_t lanes) {
+  lanes >= kLanes<Wide<T>> ? store_narrow<T>(to, value) : store_some<T>(to, value, lanes);
+}
+
+#if defined(__AVX512F__)
+// For a gather to write over. The compiler, which knows that nothing of it stays, would leave any register there, and
+// the gather then waits for what was last written to that.
+inline Floats fresh_zeros() {
+  Floats zeros{};
+  asm("" : "+v"(zeros));
+  return zeros;
+}
+#endif
+
+// For each lane, the numbers at its offset and the one after. Two neighbours are one read of twice the size.
 inline void read_pairs(const float* from, const int32_t* offset, Vector<float>& first, Vector<float>& second) {
+#if defined(__AVX512F__)
+  const auto eight = [&](int64_t lane) {
+    const __m256i at = load_lanes<__m256i>(offset + lane);
+    return (Floats)_mm512_mask_i32gather_pd((__m512d)fresh_zeros(), 0xff, at, from, sizeof(float));
+  };
+  constexpr auto even = [](int64_t lane) { return 2 * lane; };
+  constexpr auto odd = [](int64_t lane) { return 2 * lane + 1; };
+  const Floats low = eight(0), high = eight(8);
+  first = shuffle<even, float>(low, high);
+  second = shuffle<odd, float>(low, high);
+#else
   using Pairs = Lanes<double, kFloats / 2>;
   const auto pair = [&](int64_t lane) { return load_lanes<double>(from + offset[lane]); };
-#if defined(__AVX512F__)
-  const Pairs even{pair(0), pair(1), pair(4), pair(5), pair(8), pair(9), pair(12), pair(13)};
-  const Pairs odd{pair(2), pair(3), pair(6), pair(7), pair(10), pair(11), pair(14), pair(15)};
-  first = __builtin_shufflevector((Floats)even, (Floats)odd, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30);
-  second =
-      __builtin_shufflevector((Floats)even, (Floats)odd, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
   const Pairs even{pair(0), pair(1), pair(4), pair(5)}, odd{pair(2), pair(3), pair(6), pair(7)};
   first = __builtin_shufflevector((Floats)even, (Floats)odd, 0, 2, 8, 10, 4, 6, 12, 14);
   second = __builtin_shufflevector((Floats)even, (Floats)odd, 1, 3, 9, 11, 5, 7, 13, 15);
@@ -135,6 +181,7 @@ inline void read_pairs(const float* from, const int32_t* offset, Vector<float>& 
   const Pairs even{pair(0), pair(1)}, odd{pair(2), pair(3)};
   first = __builtin_shufflevector((Floats)even, (Floats)odd, 0, 2, 4, 6);
   second = __builtin_shufflevector((Floats)even, (Floats)odd, 1, 3, 5, 7);
+#endif
 #endif
 }
 
@@ -149,9 +196,15 @@ inline void read_pairs(const double* from, const int32_t* offset, Vector<double>
 
 template <class T>
 inline void read_pairs(const T* from, const int32_t* offset, Vector<float>& first, Vector<float>& second) {
-  int32_t pairs[kFloats];
-  for (int64_t lane = 0; lane < kFloats; ++lane) std::memcpy(pairs + lane, from + offset[lane], sizeof(int32_t));
-  const Words both = load_lanes<Words>(pairs);
+#if defined(__AVX512F__)
+  const auto at = load_lanes<__m512i>(offset);
+  const Words both = (Words)_mm512_mask_i32gather_epi32((__m512i)fresh_zeros(), 0xffff, at, from, sizeof(T));
+#else
+  const auto pair = [&](int64_t lane) { return load_lanes<int32_t>(from + offset[lane]); };
+  const Words both = [&]<int64_t... Lane>(std::integer_sequence<int64_t, Lane...>) {
+    return Words{pair(Lane)...};
+  }(std::make_integer_sequence<int64_t, kFloats>());
+#endif
   // The lower address holds the lower half, as on every machine that this is compiled for.
   first = widen_words(T{}, both & 0xffff);
   second = widen_words(T{}, (both >> 16) & 0xffff);
