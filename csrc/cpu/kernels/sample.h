@@ -44,9 +44,7 @@ namespace {
 
 inline int64_t pieces_of_row(const Sampling& sampling) { return (sampling.out_width + kPiece - 1) / kPiece; }
 
-constexpr int64_t channels_of_band(int64_t channels) {
-  return channels <= 2 ? channels : channels <= 4 ? 4 : channels <= 16 ? 8 : 32;
-}
+constexpr int64_t channels_of_band(int64_t channels) { return channels <= 4 ? 4 : channels <= 16 ? 16 : 32; }
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cpu/kernels/lanes.h"
@@ -9,7 +10,9 @@
 namespace tryon_kernels {
 namespace {
 
-constexpr int64_t kPixels = 256;  // are located at a time: what is known of them stays in the first-level cache
+// Output pixels are placed a tile at a time. What is known of them stays in the first-level cache, and so does what a
+// tile reaches of the input: where a flow leads across rows, neighbours above and below share cache lines and pages.
+constexpr int64_t kColumns = 16, kRows = 16, kPixels = kColumns * kRows;
 
 // One number for each pixel; vectors may reach beyond the last.
 template <class P, class Number>
@@ -17,10 +20,19 @@ using PerPixel = Number[kPixels + kLanes<P>];
 
 // Where pixels fall along one axis: between pixel `first` of the input and the next.
 template <class P>
-struct Along {
+struct alignas(kVectorBytes) Along {
+  PerPixel<P, P> position;  // in pixels, as given
   PerPixel<P, int32_t> first;
   PerPixel<P, P> fraction;
   PerPixel<P, P> slope;  // of the pixel position by the given one; 0 where it was confined
+};
+
+// A tile of output pixels of one image, or some that follow one another through several narrow rows: a tile of one row.
+template <class P>
+struct Tile {
+  int64_t image, row, column;    // of the first pixel
+  int64_t rows, columns, pitch;  // from a row's first pixel to the next one's
+  Along<P> x, y;
 };
 
 template <class P>
@@ -29,21 +41,11 @@ using Indices = Lanes<int32_t, kLanes<P>>;
 template <class P>
 using Mask = decltype(Vector<P>{} > 0);
 
-// Positions are brought in from where they change nothing any more: to the outer pixels, or for zeros to a place whose
-// taps are all outside. NaN compares false with everything and so goes to the low end.
-template <bool Border, class P>
-inline void confine(Vector<P> position, P size, P slope, int64_t at, Along<P>& along) {
-  const Vector<P> zero{}, low = zero + (Border ? 0 : -2), high = zero + (Border ? size - 1 : size);
-  const Mask<P> inside = Border ? (position > low) & (position < high) : (position >= zero - 1) & (position <= high);
-  const Vector<P> end = position >= high ? high : low;
-  const Vector<P> confined = inside ? position : end;
-  // Truncation and a correction are floor, without the call into the maths library that baseline x86-64 needs.
-  const auto truncated = __builtin_convertvector(confined, Indices<P>);
-  const Mask<P> above = __builtin_convertvector(truncated, Vector<P>) > confined;
-  const Indices<P> first = truncated + __builtin_convertvector(above, Indices<P>);  // a mask is -1 where it holds
-  store_lanes(along.first + at, first);
-  store_lanes(along.fraction + at, confined - __builtin_convertvector(first, Vector<P>));
-  store_lanes(along.slope + at, inside ? zero + slope : zero);
+// Lane by lane, whether the value is in [0, size).
+template <class P>
+inline Indices<P> are_indices(Indices<P> value, int32_t size) {
+  using Unsigned = Lanes<uint32_t, kLanes<P>>;
+  return (Unsigned)value < static_cast<uint32_t>(size);
 }
 
 // From given positions to those in pixels; `index` is the output pixel's own.
@@ -60,51 +62,185 @@ P slope_of(Coordinates coordinates, P size) {
   return coordinates == Coordinates::kCornersAligned ? (size - 1) / 2 : size / 2;
 }
 
-// Along one axis; `index` is the first output pixel's own position and `step` the way from one to the next.
-template <Coordinates C, bool Border, class P>
-void locate_along(const P* given, int64_t stride, int64_t count, int64_t index, int64_t step, int64_t size, int64_t at,
-                  Along<P>& along) {
-  PerPixel<P, P> together;
-  if (stride == 2) {
-    for (int64_t i = 0; i < count; ++i) together[i] = given[2 * i];
-  } else {
-    for (int64_t i = 0; i < count; ++i) together[i] = given[stride * i];
-  }
-  store_lanes(together + count, Vector<P>{});
-  const P extent = static_cast<P>(size), slope = slope_of(C, extent);
-  Vector<P> steps;
-  for (int64_t lane = 0; lane < kLanes<P>; ++lane) steps[lane] = static_cast<P>(lane * step);
-  for (int64_t i = 0; i < count; i += kLanes<P>) {
-    const Vector<P> own = steps + static_cast<P>(index + i * step);
-    confine<Border>(to_pixels<C>(load_wide(together + i), own, extent), extent, slope, at + i, along);
-  }
-}
-
-// Places `count` pixels of output row `row`, from `column` on, as the pixels `at` and following of x and y.
+// Every second number. The last one read is the last one wanted.
 template <class P>
-void locate(const Sampling& sampling, const Positions<const P>& positions, int64_t image, int64_t row, int64_t column,
-            int64_t count, int64_t at, Along<P>& x, Along<P>& y) {
-  const P* given = positions.data + image * positions.image + row * positions.row + column * positions.column;
-  const auto both_axes = [&]<Coordinates C, bool Border>() {
-    locate_along<C, Border>(given, positions.column, count, column, 1, sampling.width, at, x);
-    locate_along<C, Border>(given + positions.axis, positions.column, count, row, 0, sampling.height, at, y);
+inline Vector<P> load_every_second(const P* from) {
+  constexpr auto source = [](int64_t lane) { return 2 * lane < kLanes<P> ? 2 * lane : 2 * lane + 1; };
+  return shuffle<source, P>(load_wide(from), load_wide(from + kLanes<P> - 1));
+}
+
+template <class P>
+inline Vector<P> load_strided(const P* from, int64_t stride, int64_t count) {
+  if (count >= kLanes<P> && stride == 1) return load_wide(from);
+  if (count >= kLanes<P> && stride == 2) return load_every_second(from);
+  P lanes[kLanes<P>] = {};
+  for (int64_t lane = 0; lane < std::min(count, kLanes<P>); ++lane) lanes[lane] = from[lane * stride];
+  return load_lanes<Vector<P>>(lanes);
+}
+
+// Rows and columns of output pixels; `pitch` leads from a row's first pixel to the next one's.
+struct Extent {
+  int64_t rows, columns, pitch;
+};
+
+// Along one axis; the first pixel's own position is `index`, and `down` and `across` lead to its neighbours'.
+template <class P>
+[[gnu::noinline]] void read_positions(Coordinates coordinates, const P* given, int64_t row_stride, int64_t stride,
+                                      const Extent& extent, int64_t index, int64_t down, int64_t across, int64_t size,
+                                      P* positions) {
+  Vector<P> steps;
+  for (int64_t lane = 0; lane < kLanes<P>; ++lane) steps[lane] = static_cast<P>(lane * across);
+  const auto read = [&]<Coordinates C>() {
+    for (int64_t row = 0; row < extent.rows; ++row, given += row_stride, positions += extent.pitch) {
+      for (int64_t i = 0; i < extent.columns; i += kLanes<P>) {
+        const Vector<P> own = steps + static_cast<P>(index + row * down + i * across);
+        const Vector<P> at = load_strided(given + i * stride, stride, extent.columns - i);
+        store_lanes(positions + i, to_pixels<C>(at, own, static_cast<P>(size)));
+      }
+    }
   };
-  const auto with_padding = [&]<Coordinates C>() {
-    sampling.border ? both_axes.template operator()<C, true>() : both_axes.template operator()<C, false>();
-  };
-  switch (sampling.coordinates) {
+  switch (coordinates) {
     case Coordinates::kPixelOffsets:
-      return with_padding.template operator()<Coordinates::kPixelOffsets>();
+      return read.template operator()<Coordinates::kPixelOffsets>();
     case Coordinates::kCornersAligned:
-      return with_padding.template operator()<Coordinates::kCornersAligned>();
+      return read.template operator()<Coordinates::kCornersAligned>();
     default:
-      return with_padding.template operator()<Coordinates::kEdgesAligned>();
+      return read.template operator()<Coordinates::kEdgesAligned>();
   }
 }
 
-inline unsigned is_index(int64_t value, int64_t size) {
-  return static_cast<uint64_t>(value) < static_cast<uint64_t>(size);
+// Positions are brought in from where they change nothing any more: to the outer pixels, or for zeros to a place whose
+// taps are all outside. NaN compares false with everything and so goes to the low end.
+template <bool Border, class P>
+void confine(P size, P slope, int64_t count, Along<P>& along) {
+  const Vector<P> zero{}, low = zero + (Border ? 0 : -2), high = zero + (Border ? size - 1 : size);
+  for (int64_t i = 0; i < count; i += kLanes<P>) {
+    const Vector<P> position = load_wide(along.position + i);
+    const Mask<P> inside = Border ? (position > low) & (position < high) : (position >= zero - 1) & (position <= high);
+    const Vector<P> end = position >= high ? high : low;
+    const Vector<P> confined = inside ? position : end;
+    // Truncation and a correction are floor, without the call into the maths library that baseline x86-64 needs.
+    const auto truncated = __builtin_convertvector(confined, Indices<P>);
+    const Mask<P> above = __builtin_convertvector(truncated, Vector<P>) > confined;
+    const Indices<P> first = truncated + __builtin_convertvector(above, Indices<P>);  // a mask is -1 where it holds
+    store_lanes(along.first + i, first);
+    store_lanes(along.fraction + i, confined - __builtin_convertvector(first, Vector<P>));
+    store_lanes(along.slope + i, inside ? zero + slope : zero);
+  }
 }
+
+// Once for all callers, as what else works on whole tiles: compiled into each of them, it would be most of their code.
+template <class P>
+[[gnu::noinline]] void locate(const Sampling& sampling, int64_t size, int64_t count, Along<P>& along) {
+  const P extent = static_cast<P>(size), slope = slope_of(sampling.coordinates, extent);
+  sampling.border ? confine<true>(extent, slope, count, along) : confine<false>(extent, slope, count, along);
+}
+
+// Reads positions of output pixels as those of the tile's pixels `at` and following.
+template <class P>
+void read_positions(const Sampling& sampling, const Positions<const P>& positions, int64_t row, int64_t column,
+                    const Extent& extent, int64_t at, Tile<P>& tile) {
+  const P* given = positions.data + tile.image * positions.image + row * positions.row + column * positions.column;
+  read_positions(sampling.coordinates, given, positions.row, positions.column, extent, column, 0, 1, sampling.width,
+                 tile.x.position + at);
+  read_positions(sampling.coordinates, given + positions.axis, positions.row, positions.column, extent, row, 1, 0,
+                 sampling.height, tile.y.position + at);
+}
+
+template <class P>
+void locate(const Sampling& sampling, Tile<P>& tile) {
+  locate(sampling, sampling.width, tile.rows * tile.pitch, tile.x);
+  locate(sampling, sampling.height, tile.rows * tile.pitch, tile.y);
+}
+
+// Calls body(tile) for all pixels of the output rows [begin, end), which are numbered through all images.
+template <class P, class Body>
+void for_each_tile(const Sampling& sampling, const Positions<const P>& positions, bool rows_follow, int64_t begin,
+                   int64_t end, const Body& body) {
+  Tile<P> tile;
+  const auto through_rows = [&](int64_t first, int64_t rows) {
+    tile.rows = 1;
+    for (int64_t start = 0; start < rows * sampling.out_width; start += tile.columns) {
+      tile.row = first + start / sampling.out_width;
+      tile.column = start % sampling.out_width;
+      tile.columns = tile.pitch = std::min(kPixels, rows * sampling.out_width - start);
+      for (int64_t i = 0, row = tile.row, column = tile.column; i < tile.columns; ++row, column = 0) {
+        const int64_t count = std::min(tile.columns - i, sampling.out_width - column);
+        read_positions(sampling, positions, row, column, {1, count, count}, i, tile);
+        i += count;
+      }
+      locate(sampling, tile);
+      body(tile);
+    }
+  };
+  const auto in_tiles = [&](int64_t first, int64_t rows) {
+    for (int64_t row = 0; row < rows; row += kRows) {
+      for (tile.column = 0; tile.column < sampling.out_width; tile.column += kColumns) {
+        tile.row = first + row;
+        tile.rows = std::min(kRows, rows - row);
+        tile.columns = std::min(kColumns, sampling.out_width - tile.column);
+        tile.pitch = (tile.columns + kLanes<P> - 1) / kLanes<P> * kLanes<P>;
+        read_positions(sampling, positions, tile.row, tile.column, {tile.rows, tile.columns, tile.pitch}, 0, tile);
+        locate(sampling, tile);
+        body(tile);
+      }
+    }
+  };
+  for (int64_t index = begin; index < end;) {
+    tile.image = index / sampling.out_height;
+    const int64_t first = index % sampling.out_height, rows = std::min(sampling.out_height - first, end - index);
+    if (rows_follow && sampling.out_width < kColumns) {
+      through_rows(first, rows);
+    } else {
+      in_tiles(first, rows);
+    }
+    index += rows;
+  }
+}
+
+// The first pixel of a tile in its image.
+template <class T, class P>
+inline T* first_pixel(const Image<T>& image, const Tile<P>& tile) {
+  return image.data + tile.image * image.image + tile.row * image.row + tile.column * image.column;
+}
+
+// Gradients by the pixel positions become those by the given ones.
+template <class P>
+[[gnu::noinline]] void store_gradients(const Sampling& sampling, const Tile<P>& tile, P* by_x, P* by_y,
+                                       const Positions<P>& gradients) {
+  for (int64_t i = 0; i < tile.rows * tile.pitch; i += kLanes<P>) {
+    const Vector<P> zero{}, x = load_wide(tile.x.slope + i), y = load_wide(tile.y.slope + i);
+    store_lanes(by_x + i, x != 0 ? load_wide(by_x + i) * x : zero);
+    store_lanes(by_y + i, y != 0 ? load_wide(by_y + i) * y : zero);
+  }
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    for (int64_t i = 0, row = tile.row + r, column = tile.column; i < tile.columns; ++row, column = 0) {
+      const int64_t count = std::min(tile.columns - i, sampling.out_width - column);
+      P* to = gradients.data + tile.image * gradients.image + row * gradients.row + column * gradients.column;
+      const P *x = by_x + r * tile.pitch + i, *y = by_y + r * tile.pitch + i;
+      if (gradients.column == 1) {
+        for (int64_t k = 0; k < count; k += kLanes<P>) {
+          store_up_to(to + k, load_wide(x + k), count - k);
+          store_up_to(to + gradients.axis + k, load_wide(y + k), count - k);
+        }
+      } else {
+        for (int64_t k = 0; k < count; ++k) {
+          to[k * gradients.column] = x[k];
+          to[k * gradients.column + gradients.axis] = y[k];
+        }
+      }
+      i += count;
+    }
+  }
+}
+
+// Whether an image's rows of output pixels follow one another without a gap.
+template <class T>
+bool rows_follow(const Sampling& sampling, const Image<T>& image) {
+  return image.row == sampling.out_width * image.column;
+}
+
+inline bool is_index(int64_t value, int64_t size) { return static_cast<uint64_t>(value) < static_cast<uint64_t>(size); }
 
 }  // namespace
 }  // namespace tryon_kernels

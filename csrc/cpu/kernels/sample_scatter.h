@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/kernels/lanes.h"
+#include "cpu/kernels/sample_pack.h"
 #include "cpu/kernels/sample_positions.h"
 
 // The input's gradient. Each task sums into a band of rows and a few channels of one image, in memory of its own that
@@ -13,30 +13,32 @@ namespace {
 
 // Taps of the pixels of a piece in a band of rows; offsets in pixels, top left tap first.
 template <class P>
-struct Targets {
+struct alignas(kVectorBytes) Targets {
   int32_t offset[kPiece];
   P weight[4][kPiece];
-  int32_t within[kPiece];  // one bit for each tap
+  bool all[kPiece];        // of each vector: whether all taps of all pixels are within
+  int32_t within[kPiece];  // one bit for each tap, where they are not
 };
 
-constexpr int32_t kAllTargets = 15;
-
 template <class P>
-void aim(const Sampling& sampling, const Along<P>& x, const Along<P>& y, int64_t count, const Band& band,
-         Targets<P>& targets) {
+[[gnu::noinline]] void aim(const Sampling& sampling, const Along<P>& x, const Along<P>& y, int64_t count,
+                           const Band& band, Targets<P>& targets) {
   const int32_t width = static_cast<int32_t>(sampling.width);
   const int32_t first = static_cast<int32_t>(band.first_row), rows = static_cast<int32_t>(band.rows);
-  for (int64_t i = 0; i < count; ++i) {
-    const int32_t left = x.first[i], top = y.first[i] - first;
-    const P u = x.fraction[i], v = y.fraction[i];
-    const int32_t columns = ((left >= 0) & (left < width) ? 5 : 0) | ((left >= -1) & (left < width - 1) ? 10 : 0);
-    const int32_t in_rows = ((top >= 0) & (top < rows) ? 3 : 0) | ((top >= -1) & (top < rows - 1) ? 12 : 0);
-    targets.within[i] = columns & in_rows;
-    targets.offset[i] = top * width + left;
-    targets.weight[0][i] = (1 - v) * (1 - u);
-    targets.weight[1][i] = (1 - v) * u;
-    targets.weight[2][i] = v * (1 - u);
-    targets.weight[3][i] = v * u;
+  for (int64_t i = 0; i < count; i += kLanes<P>) {
+    const auto left = load_lanes<Indices<P>>(x.first + i), top = load_lanes<Indices<P>>(y.first + i) - first;
+    const Vector<P> u = load_wide(x.fraction + i), v = load_wide(y.fraction + i);
+    targets.all[i / kLanes<P>] = is_zero(~(are_indices<P>(left, width - 1) & are_indices<P>(top, rows - 1)));
+    if (!targets.all[i / kLanes<P>]) {
+      const Indices<P> columns = (are_indices<P>(left, width) & 5) | (are_indices<P>(left + 1, width) & 10);
+      const Indices<P> in_rows = (are_indices<P>(top, rows) & 3) | (are_indices<P>(top + 1, rows) & 12);
+      store_lanes(targets.within + i, columns & in_rows);
+    }
+    store_lanes(targets.offset + i, top * width + left);
+    store_lanes(targets.weight[0] + i, (1 - v) * (1 - u));
+    store_lanes(targets.weight[1] + i, (1 - v) * u);
+    store_lanes(targets.weight[2] + i, v * (1 - u));
+    store_lanes(targets.weight[3] + i, v * u);
   }
 }
 
@@ -55,16 +57,24 @@ struct Group {
 };
 
 template <int64_t K, class P>
-void scatter(const Targets<P>& targets, const P* grads, int64_t grad_step, int64_t count, int64_t width, P* sums) {
+[[gnu::noinline]] void scatter(const Targets<P>& targets, const P* grads, int64_t grad_step, int64_t count,
+                               int64_t width, P* sums) {
   const int64_t steps[4] = {0, K, width * K, (width + 1) * K};
-  for (int64_t i = 0; i < count; ++i) {
-    P* target = sums + targets.offset[i] * K;
-    const P* grad = grads + i * grad_step;
-    if (targets.within[i] == kAllTargets) {
-      for (int tap = 0; tap < 4; ++tap) Group<P, K>::add(target + steps[tap], targets.weight[tap][i], grad);
+  for (int64_t first = 0; first < count; first += kLanes<P>) {
+    const int64_t last = std::min(count, first + kLanes<P>);
+    if (targets.all[first / kLanes<P>]) {
+      for (int64_t i = first; i < last; ++i) {
+        P* target = sums + targets.offset[i] * K;
+        for (int tap = 0; tap < 4; ++tap)
+          Group<P, K>::add(target + steps[tap], targets.weight[tap][i], grads + i * grad_step);
+      }
     } else {
-      for (int tap = 0; tap < 4; ++tap) {
-        if (targets.within[i] >> tap & 1) Group<P, K>::add(target + steps[tap], targets.weight[tap][i], grad);
+      for (int64_t i = first; i < last; ++i) {
+        P* target = sums + targets.offset[i] * K;
+        for (int tap = 0; tap < 4; ++tap) {
+          if (targets.within[i] >> tap & 1)
+            Group<P, K>::add(target + steps[tap], targets.weight[tap][i], grads + i * grad_step);
+        }
       }
     }
   }
@@ -75,23 +85,27 @@ void scatter_band(const Sampling& sampling, const Image<const T>& grad_output,
                   const Positions<const Wide<T>>& positions, const Reach* reaches, const Image<T>& grad_input,
                   const Band& band, Wide<T>* sums) {
   using P = Wide<T>;
-  Along<P> x, y;
+  Tile<P> piece;
   Targets<P> targets;
-  P gathered[kPiece * K];
+  alignas(kVectorBytes) P packed[kPiece * K];
   const T* grad_image = grad_output.data + band.image * grad_output.image + band.first_channel * grad_output.channel;
   const int64_t channels = std::min(K, sampling.channels - band.first_channel);
   const bool in_place = std::is_same_v<T, P> && grad_output.channel == 1 && channels == K;
+  std::fill_n(packed, kPiece * K, P{0});
   std::fill_n(sums, band.rows * sampling.width * K, P{0});
-  std::fill_n(gathered, kPiece * K, P{0});
 
   const int64_t pieces = pieces_of_row(sampling);
   const Reach* reach = reaches + band.image * sampling.out_height * pieces;
+  piece.image = band.image;
+  piece.rows = 1;
   for (int64_t row = 0; row < sampling.out_height; ++row) {
     for (int64_t start = 0; start < sampling.out_width; start += kPiece, ++reach) {
       if (reach->last < band.first_row || reach->first >= band.first_row + band.rows) continue;
       const int64_t count = std::min(kPiece, sampling.out_width - start);
-      locate(sampling, positions, band.image, row, start, count, 0, x, y);
-      aim(sampling, x, y, count, band, targets);
+      piece.pitch = count;
+      read_positions(sampling, positions, row, start, {1, count, count}, 0, piece);
+      locate(sampling, piece);
+      aim(sampling, piece.x, piece.y, count, band, targets);
       const T* grad = grad_image + row * grad_output.row + start * grad_output.column;
       if constexpr (std::is_same_v<T, P>) {
         if (in_place) {
@@ -99,30 +113,15 @@ void scatter_band(const Sampling& sampling, const Image<const T>& grad_output,
           continue;
         }
       }
-      if (grad_output.channel == 1) {
-        for (int64_t i = 0; i < count; ++i)
-          for (int64_t c = 0; c < channels; ++c) gathered[i * K + c] = widen(grad[i * grad_output.column + c]);
-      } else {
-        for (int64_t c = 0; c < channels; ++c)
-          for (int64_t i = 0; i < count; ++i)
-            gathered[i * K + c] = widen(grad[c * grad_output.channel + i * grad_output.column]);
-      }
-      scatter<K>(targets, gathered, K, count, sampling.width, sums);
+      pack<K>(grad, grad_output, channels, count, packed);
+      scatter<K>(targets, packed, K, count, sampling.width, sums);
     }
   }
 
   T* result = grad_input.data + band.image * grad_input.image + band.first_channel * grad_input.channel +
               band.first_row * grad_input.row;
-  for (int64_t row = 0; row < band.rows; ++row, result += grad_input.row, sums += sampling.width * K) {
-    if (grad_input.channel == 1) {
-      for (int64_t i = 0; i < sampling.width; ++i)
-        for (int64_t c = 0; c < channels; ++c) result[i * grad_input.column + c] = narrow<T>(sums[i * K + c]);
-    } else {
-      for (int64_t c = 0; c < channels; ++c)
-        for (int64_t i = 0; i < sampling.width; ++i)
-          result[c * grad_input.channel + i * grad_input.column] = narrow<T>(sums[i * K + c]);
-    }
-  }
+  for (int64_t row = 0; row < band.rows; ++row, result += grad_input.row, sums += sampling.width * K)
+    unpack<K>(sums, channels, sampling.width, result, grad_input);
 }
 
 }  // namespace

@@ -1,0 +1,91 @@
+#pragma once
+
+#include "cpu/kernels/lanes.h"
+#include "cpu/kernels/sample_positions.h"
+
+// Taps as lanes: a pixel's four are two neighbours in each of two rows, and a vector takes those of as many pixels.
+namespace tryon_kernels {
+namespace {
+
+// How a vector's taps are read.
+enum class Reading {
+  kRun,      // all within, and its pixels' pairs follow one another: as vectors
+  kWithin,   // all within: pair by pair
+  kPartial,  // some are outside: pair by pair, and what is no tap is left out
+};
+
+template <class P>
+inline Vector<P> where(Indices<P> mask, Vector<P> value) {
+  return __builtin_convertvector(mask, Mask<P>) ? value : Vector<P>{};
+}
+
+template <class P>
+inline Indices<P> confined(Indices<P> index, int32_t last) {
+  index = index < 0 ? Indices<P>{} : index;
+  return index > last ? Indices<P>{} + last : index;
+}
+
+// Each pixel reads two neighbours from two rows; at the edges one of a pair is no tap.
+template <class P>
+struct alignas(kVectorBytes) Pairs {
+  PerPixel<P, int32_t> offset[2];  // of each row's pair
+  Reading reading[kPixels];        // of each vector
+};
+
+template <class P>
+[[gnu::noinline]] void place(const Sampling& sampling, int64_t row_stride, int64_t column_stride, const Tile<P>& tile,
+                             Pairs<P>& pairs) {
+  const int32_t height = static_cast<int32_t>(sampling.height), width = static_cast<int32_t>(sampling.width);
+  const int32_t down = static_cast<int32_t>(row_stride), across = static_cast<int32_t>(column_stride);
+  Indices<P> lanes;
+  for (int32_t lane = 0; lane < kLanes<P>; ++lane) lanes[lane] = lane;
+  for (int64_t i = 0; i < tile.rows * tile.pitch; i += kLanes<P>) {
+    const auto left = load_lanes<Indices<P>>(tile.x.first + i), top = load_lanes<Indices<P>>(tile.y.first + i);
+    Reading& reading = pairs.reading[i / kLanes<P>];
+    if (is_zero(~(are_indices<P>(left, width - 1) & are_indices<P>(top, height - 1)))) {
+      const Indices<P> offset = top * down + left * across;
+      store_lanes(pairs.offset[0] + i, offset);
+      store_lanes(pairs.offset[1] + i, offset + down);
+      reading = is_zero(offset - pairs.offset[0][i] - lanes) ? Reading::kRun : Reading::kWithin;
+    } else {
+      const Indices<P> column = confined<P>(left, width - 2);
+      for (int j = 0; j < 2; ++j)
+        store_lanes(pairs.offset[j] + i, confined<P>(top + j, height - 1) * down + column * across);
+      reading = Reading::kPartial;
+    }
+  }
+}
+
+// From the numbers read to the taps of row j; 0 outside.
+template <class P>
+inline void leave_out(const Sampling& sampling, const Tile<P>& tile, int64_t i, int j, Vector<P>& left,
+                      Vector<P>& right) {
+  const int32_t height = static_cast<int32_t>(sampling.height), width = static_cast<int32_t>(sampling.width);
+  const auto column = load_lanes<Indices<P>>(tile.x.first + i), row = load_lanes<Indices<P>>(tile.y.first + i) + j;
+  const Indices<P> first = confined<P>(column, width - 2), within = (row >= 0) & (row < height);
+  const Vector<P> pair[2] = {where<P>(within, left), where<P>(within, right)};
+  left = where<P>(column == first, pair[0]) + where<P>(column == first + 1, pair[1]);
+  right = where<P>(column == first, pair[1]) + where<P>(column + 1 == first, pair[0]);
+}
+
+// Calls body<reading>() for the way that a vector's taps are read.
+template <class Body>
+inline void with_reading(Reading reading, const Body& body) {
+  switch (reading) {
+    case Reading::kRun:
+      return body.template operator()<Reading::kRun>();
+    case Reading::kWithin:
+      return body.template operator()<Reading::kWithin>();
+    default:
+      return body.template operator()<Reading::kPartial>();
+  }
+}
+
+// Whether offsets in an image fit the pairs' and pairs of columns can be read.
+template <class T>
+bool has_pairs(const Sampling& sampling, const Image<const T>& image) {
+  return sampling.width > 1 && (sampling.height - 1) * image.row + sampling.width * image.column <= INT32_MAX;
+}
+
+}  // namespace
+}  // namespace tryon_kernels
