@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <limits>
 #include <memory>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -188,10 +189,24 @@ void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, C
   const int64_t rows = out.images * out_height;
   kernels.forward(sampling, input.constant(), at, output.image, 0, rows);
   kernels.backward_positions(sampling, grad.constant(), input.constant(), at, positions(grad_given), 0, rows);
+  Tensor<T> grad_input(shape, channels_last);
+  std::vector<Reach> reaches(rows * pieces_of_row(sampling));
+  kernels.reach(sampling, at, reaches.data(), 0, rows);
+  const int64_t channels = channels_of_band(shape.channels), upper = shape.height / 2;
+  std::vector<P> sums(shape.height * shape.width * channels);
+  for (int64_t n = 0; n < shape.images; ++n)
+    for (int64_t c = 0; c < shape.channels; c += channels)
+      for (const Band& band : {Band{n, c, 0, upper}, Band{n, c, upper, shape.height - upper}})
+        kernels.backward_input(sampling, grad.constant(), at, reaches.data(), grad_input.image, band, sums.data());
 
   // A position in float is off by its own rounding, and a sample by that times its slope of at most 4.
   const double off = 16 * static_cast<double>(std::max({shape.height, shape.width, out_height, out_width}) + 3);
   size_t next = 0;
+  std::vector<double> input_sums(shape.count());  // indexed as `element` says
+  std::vector<int64_t> hits(shape.count());
+  const auto element = [&](int64_t n, int64_t c, int64_t y, int64_t x) {
+    return ((n * shape.channels + c) * shape.height + y) * shape.width + x;
+  };
   for (int64_t n = 0; n < out.images; ++n)
     for (int64_t y = 0; y < out_height; ++y)
       for (int64_t x = 0; x < out_width; ++x) {
@@ -206,6 +221,10 @@ void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, C
               const int64_t row = down.low + dy, column = across.low + dx;
               const double tap = input.value(n, c, row, column), gradient = grad.value(n, c, y, x);
               sample += weight_x * weight_y * tap;
+              if (row >= 0 && row < shape.height && column >= 0 && column < shape.width) {
+                input_sums[element(n, c, row, column)] += weight_x * weight_y * gradient;
+                ++hits[element(n, c, row, column)];
+              }
               by_x += gradient * (dx ? 1 : -1) * across.derivative * weight_y * tap;
               by_y += gradient * (dy ? 1 : -1) * down.derivative * weight_x * tap;
             }
@@ -218,6 +237,14 @@ void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, C
         expect_near<P>("gradient by x", grad_given.value(n, 0, y, x), by_x * scale_x, products, sizes * scale_x);
         expect_near<P>("gradient by y", grad_given.value(n, 1, y, x), by_y * scale_y, products, sizes * scale_y);
       }
+  for (int64_t n = 0; n < shape.images; ++n)
+    for (int64_t c = 0; c < shape.channels; ++c)
+      for (int64_t y = 0; y < shape.height; ++y)
+        for (int64_t x = 0; x < shape.width; ++x) {
+          const int64_t at_tap = element(n, c, y, x), products = hits[at_tap];
+          expect_near<T>("gradient of input", grad_input.value(n, c, y, x), input_sums[at_tap], products,
+                         off + static_cast<double>(products));
+        }
 }
 
 template <class T>
@@ -227,7 +254,9 @@ void check_all() {
       for (const Coordinates kind :
            {Coordinates::kPixelOffsets, Coordinates::kCornersAligned, Coordinates::kEdgesAligned})
         for (const int64_t channels : {1, 2, 3, 17, 64})
-          check_sampling<T>({2, channels, 7, 5}, 6, 11, kind, border, channels_last);
+          for (const auto& [shape, height, width] :
+               {std::tuple{Shape{2, channels, 7, 5}, 6, 11}, std::tuple{Shape{1, channels, 20, 70}, 21, 67}})
+            check_sampling<T>(shape, height, width, kind, border, channels_last);
   for (const bool channels_last : {false, true})
     for (const double slope : {1.0, 0.1})
       for (const auto& [shape, radius] :
