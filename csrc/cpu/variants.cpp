@@ -5,6 +5,12 @@
 #include <cstdlib>
 #include <string>
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 // TRYON_KERNELS_VARIANTS is VARIANT(name) for each variant built, best first.
 namespace tryon_kernels {
 
@@ -27,6 +33,19 @@ bool avx2() {
 bool avx512() {
   return avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+// Linux lets a process use the matrix registers once it has asked.
+bool amx() {
+#if defined(__linux__)
+  constexpr unsigned kLeaf = 7, kMatricesOfBFloat16 = 1u << 22, kMatrices = 1u << 24;
+  constexpr int kRequestPermission = 0x1023, kMatrixData = 18;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return avx512() && __get_cpuid_count(kLeaf, 0, &a, &b, &c, &d) && (d & kMatricesOfBFloat16) && (d & kMatrices) &&
+         syscall(SYS_arch_prctl, kRequestPermission, kMatrixData) == 0;
+#else
+  return false;
+#endif
 }
 #endif
 }  // namespace runs_here

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#if defined(__AVX512F__)
+#include "cpu/kernels/correlation_amx.h"
+#endif
 #include "cpu/kernels/correlation_rows.h"
 #include "cpu/kernels/lanes.h"
 
@@ -169,25 +172,6 @@ void gather_tile(const WindowRow<P>* rows, int64_t side, int64_t pitch, int64_t 
     for (int v = 0; v < Vectors; ++v) store_lanes(result + p * result_pitch + v * kLanes<P>, sums[p][v]);
 }
 
-// Room that one call's workspace is cut into, one after the other.
-template <class P>
-class Room {
- public:
-  explicit Room(void* memory) : next_(static_cast<char*>(memory)) {}
-
-  template <class Number = P>
-  Number* take(int64_t count) {
-    auto* const taken = reinterpret_cast<Number*>(next_);
-    next_ += round_up(count * static_cast<int64_t>(sizeof(Number)), kWorkspaceAlignment);
-    return taken;
-  }
-
-  int64_t taken(const void* memory) const { return next_ - static_cast<const char*>(memory); }
-
- private:
-  char* next_;
-};
-
 template <class T>
 struct Forward {
   using P = Wide<T>;
@@ -195,14 +179,14 @@ struct Forward {
   int64_t spans, step;  // from one tile's sums to those of the next
   P *around, *band, *volume, *sums;
 
-  Forward(const Window& window, Room<P>& room)
+  Forward(const Window& window, Workspace& workspace)
       : layout(window, 0),
         spans(parts(window.side(), kTileDisplacements)),
         step(window.side() * spans * kTileSums<P>),
-        around(room.take(RowsAround<T, P>::size(window.radius, layout.around))),
-        band(room.take(kBandRows * layout.band.row())),
-        volume(room.take(kBandRows * layout.volume_band.row())),
-        sums(room.take(parts(layout.band.columns, kTilePixels) * step)) {}
+        around(workspace.take<P>(RowsAround<T, P>::size(window.radius, layout.around))),
+        band(workspace.take<P>(kBandRows * layout.band.row())),
+        volume(workspace.take<P>(kBandRows * layout.volume_band.row())),
+        sums(workspace.take<P>(parts(layout.band.columns, kTilePixels) * step)) {}
 };
 
 template <class T>
@@ -212,32 +196,30 @@ struct Backward {
   P *around, *band, *weights, *signs;
   WindowRow<P>* window_rows;
 
-  Backward(const Window& window, Operand operand, Room<P>& room)
+  Backward(const Window& window, Operand operand, Workspace& workspace)
       : layout(window, operand == Operand::kSecond ? window.radius : 0),
-        around(room.take(RowsAround<T, P>::size(window.radius, layout.around))),
-        band(room.take(kBandRows * layout.band.row())),
-        weights(
-            room.take(RowsAround<T, P>::size(operand == Operand::kSecond ? window.radius : 0, layout.volume_around))),
-        signs(room.take(layout.volume_around.row())),
-        window_rows(room.template take<WindowRow<P>>(window.side())) {}
+        around(workspace.take<P>(RowsAround<T, P>::size(window.radius, layout.around))),
+        band(workspace.take<P>(kBandRows * layout.band.row())),
+        weights(workspace.take<P>(
+            RowsAround<T, P>::size(operand == Operand::kSecond ? window.radius : 0, layout.volume_around))),
+        signs(workspace.take<P>(layout.volume_around.row())),
+        window_rows(workspace.take<WindowRow<P>>(window.side())) {}
 };
 
 template <class T>
 CorrelationPlan correlation_plan(const Window& window) {
-  using P = Wide<T>;
-  Room<P> forward(nullptr), backward(nullptr);
+  Workspace forward(nullptr), backward(nullptr);
   const Bands bands = Forward<T>(window, forward).layout.bands;
   Backward<T>(window, Operand::kSecond, backward);
-  return {bands.count * bands.strips, std::max(forward.taken(nullptr), backward.taken(nullptr))};
+  return {bands.count * bands.strips, std::max(forward.taken(), backward.taken())};
 }
 
 template <class T>
 void correlation_forward(const Window& window, Image<const T> first, Image<const T> second,
-                         const Activation<T>& activation, Image<T> output, void* workspace, int64_t begin,
-                         int64_t end) {
+                         const Activation<T>& activation, Image<T> output, void* memory, int64_t begin, int64_t end) {
   using P = Wide<T>;
-  Room<P> room(workspace);
-  const Forward<T> at(window, room);
+  Workspace workspace(memory);
+  const Forward<T> at(window, workspace);
   RowsAround<T, P> rows(window, window.radius, at.layout.around, second, at.around);
   const int64_t side = window.side(), pitch = at.layout.around.pitch, volume_pitch = at.layout.volume_band.pitch;
   const int64_t channels = round_up(window.channels, kLanes<P>);
@@ -288,13 +270,13 @@ void correlation_forward(const Window& window, Image<const T> first, Image<const
 // second operand the neighbour is the centre, so its displacement is mirrored.
 template <class T>
 void correlation_backward(const Window& window, Operand operand, Image<const T> grad_output,
-                          const Activation<T>& activation, Image<const T> other, Image<T> gradient, void* workspace,
+                          const Activation<T>& activation, Image<const T> other, Image<T> gradient, void* memory,
                           int64_t begin, int64_t end) {
   using P = Wide<T>;
   constexpr int64_t kStep = kTileVectors * kLanes<P>;
   const bool mirrored = operand == Operand::kSecond;
-  Room<P> room(workspace);
-  const Backward<T> at(window, operand, room);
+  Workspace workspace(memory);
+  const Backward<T> at(window, operand, workspace);
   RowsAround<T, P> rows(window, window.radius, at.layout.around, other, at.around);
   RowsAround<T, P> grads(window, mirrored ? window.radius : 0, at.layout.volume_around, grad_output, at.weights);
   const int64_t side = window.side(), pitch = at.layout.around.pitch, volume_pitch = at.layout.volume_around.pitch;
@@ -345,6 +327,23 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
 template <class T>
 constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forward<T>, correlation_backward<T>};
 
+#if defined(__AVX512F__)
+// Most of a matrix would be for nothing in a row of fewer pixels.
+bool suits_matrices(const Window& window) { return window.width >= kMatrixPixels; }
+
+constexpr CorrelationKernels<BFloat16> kMatrixKernels{
+    [](const Window& window) {
+      const CorrelationPlan vectors = correlation_plan<BFloat16>(window);
+      return suits_matrices(window) ? matrix_plan(window, vectors) : vectors;
+    },
+    [](const Window& window, Image<const BFloat16> first, Image<const BFloat16> second,
+       const Activation<BFloat16>& activation, Image<BFloat16> output, void* memory, int64_t begin, int64_t end) {
+      const auto forward = suits_matrices(window) ? matrix_forward : correlation_forward<BFloat16>;
+      forward(window, first, second, activation, output, memory, begin, end);
+    },
+    correlation_backward<BFloat16>};
+#endif
+
 }  // namespace
 
 namespace TRYON_KERNELS_VARIANT {
@@ -352,4 +351,13 @@ extern const Table<CorrelationKernels> kCorrelation;
 constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels<double>, kKernels<Half>,
                                                        kKernels<BFloat16>};
 }  // namespace TRYON_KERNELS_VARIANT
+
+// CPUs with AMX have all of AVX-512, so their tables live in its object.
+#if defined(__AVX512F__)
+namespace amx {
+extern const Table<CorrelationKernels> kCorrelation;
+constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels<double>, kKernels<Half>,
+                                                       kMatrixKernels};
+}  // namespace amx
+#endif
 }  // namespace tryon_kernels

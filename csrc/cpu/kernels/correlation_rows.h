@@ -86,50 +86,74 @@ struct Packed {
   }
 };
 
-// The rows y - radius .. y + rows - 1 + radius of a piece, packed, with `radius` columns more on either side and zeros
-// outside. Going down a strip packs each row once.
-template <class T, class P>
-class RowsAround {
+// Keeps the rows y - radius .. y + rows - 1 + radius of a piece in as many slots. Going down a strip fills each once.
+class Ring {
  public:
-  RowsAround(const Window& window, int64_t radius, const Packed<P>& packed, Image<const T> from, P* memory)
-      : window_(window), radius_(radius), packed_(packed), from_(from), memory_(memory) {
-    if (packed.channels % kLanes<P> != 0) std::fill_n(memory, size(radius, packed), P{0});  // vectors are read whole
+  Ring(const Window& window, int64_t radius) : height_(window.height), radius_(radius) {}
+
+  static int64_t slots(int64_t radius) { return 2 * radius + kBandRows; }
+
+  int64_t slot(int64_t y) const { return (y + radius_) % slots(radius_); }
+
+  // Whether the piece lies below the one before.
+  bool goes_on(const Piece& piece) const {
+    return piece.image == image_ && piece.begin == begin_ && piece.y == next_ - radius_;
   }
 
-  static int64_t size(int64_t radius, const Packed<P>& packed) { return slots(radius) * packed.row(); }
-
-  // Calls finish(row, y, begin, end) on each row that it packs: its pixels begin .. end lie from `row` on.
-  template <class Finish>
-  void move_to(const Piece& piece, const Finish& finish) {
-    if (piece.image != image_ || piece.begin != begin_ || piece.y != next_ - radius_) {
+  // Calls clear(y) for rows outside and fill(first, last) for the others that are not there yet.
+  template <class Clear, class Fill>
+  void move_to(const Piece& piece, const Clear& clear, const Fill& fill) {
+    if (!goes_on(piece)) {
       image_ = piece.image;
       begin_ = piece.begin;
       next_ = piece.y - radius_;
     }
     const int64_t end = piece.y + piece.rows + radius_;
-    const int64_t first = std::clamp<int64_t>(next_, 0, window_.height), last = std::min(end, window_.height);
+    const int64_t first = std::clamp<int64_t>(next_, 0, height_), last = std::min(end, height_);
     for (int64_t y = next_; y < end; ++y)
-      if (y < first || y >= last) std::fill_n(slot(y), packed_.row(), P{0});
-    if (first < last) pack(first, last, finish);
+      if (y < first || y >= last) clear(y);
+    if (first < last) fill(first, last);
     next_ = end;
+  }
+
+ private:
+  const int64_t height_, radius_;
+  int64_t image_ = -1, begin_ = -1, next_ = -1;
+};
+
+// The rows around a piece, packed, with `radius` columns more on either side and zeros outside.
+template <class T, class P>
+class RowsAround {
+ public:
+  RowsAround(const Window& window, int64_t radius, const Packed<P>& packed, Image<const T> from, P* memory)
+      : ring_(window, radius), width_(window.width), radius_(radius), packed_(packed), from_(from), memory_(memory) {
+    if (packed.channels % kLanes<P> != 0) std::fill_n(memory, size(radius, packed), P{0});  // vectors are read whole
+  }
+
+  static int64_t size(int64_t radius, const Packed<P>& packed) { return Ring::slots(radius) * packed.row(); }
+
+  // Calls finish(row, y, begin, end) on each row that it packs: its pixels begin .. end lie from `row` on.
+  template <class Finish>
+  void move_to(const Piece& piece, const Finish& finish) {
+    ring_.move_to(
+        piece, [&](int64_t y) { std::fill_n(slot(y), packed_.row(), P{0}); },
+        [&](int64_t first, int64_t last) { pack(piece, first, last, finish); });
   }
 
   // First column holds the strip's first x - radius.
   const P* row(int64_t y) const { return slot(y); }
 
  private:
-  static int64_t slots(int64_t radius) { return 2 * radius + kBandRows; }
-
-  P* slot(int64_t y) const { return memory_ + (y + radius_) % slots(radius_) * packed_.row(); }
+  P* slot(int64_t y) const { return memory_ + ring_.slot(y) * packed_.row(); }
 
   template <class Finish>
-  void pack(int64_t first, int64_t last, const Finish& finish) {
-    const int64_t left = begin_ - radius_, pitch = packed_.pitch;
-    const int64_t begin = std::max<int64_t>(left, 0), end = std::min(left + packed_.columns, window_.width);
+  void pack(const Piece& piece, int64_t first, int64_t last, const Finish& finish) {
+    const int64_t left = piece.begin - radius_, pitch = packed_.pitch;
+    const int64_t begin = std::max<int64_t>(left, 0), end = std::min(left + packed_.columns, width_);
     const int64_t before = (begin - left) * pitch, behind = (end - left) * pitch;
     for_each_channel_block<P>(from_, packed_.channels, [&](int64_t c, int64_t count) {
       for (int64_t y = first; y < last; ++y)
-        copy_pixels(pixels_of(from_, image_, c, y, begin), Pixels<P>{slot(y) + before + c, 1, pitch}, count,
+        copy_pixels(pixels_of(from_, piece.image, c, y, begin), Pixels<P>{slot(y) + before + c, 1, pitch}, count,
                     end - begin);
     });
     for (int64_t y = first; y < last; ++y) {
@@ -139,12 +163,30 @@ class RowsAround {
     }
   }
 
-  const Window& window_;
-  const int64_t radius_;
+  Ring ring_;
+  const int64_t width_, radius_;
   const Packed<P> packed_;
   const Image<const T> from_;
   P* const memory_;
-  int64_t image_ = -1, begin_ = -1, next_ = -1;
+};
+
+// Memory that a call's workspace is cut into, one piece after the other.
+class Workspace {
+ public:
+  explicit Workspace(void* memory) : start_(reinterpret_cast<uintptr_t>(memory)), next_(start_) {}
+
+  template <class Number>
+  Number* take(int64_t count) {
+    auto* const taken = reinterpret_cast<Number*>(next_);
+    next_ += round_up(count * static_cast<int64_t>(sizeof(Number)), kWorkspaceAlignment);
+    return taken;
+  }
+
+  int64_t taken() const { return static_cast<int64_t>(next_ - start_); }
+
+ private:
+  const uintptr_t start_;
+  uintptr_t next_;
 };
 
 }  // namespace
