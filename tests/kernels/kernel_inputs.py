@@ -107,6 +107,8 @@ CORRELATION_SIZES = (
     (1, 70, 4, 5, 0, 1, None),
     (0, 4, 5, 5, 3, 1, 0.1),
     (1, 3, 3, 2, 8, 1, 0.2),
+    (2, 64, 5, 40, 3, 1, 0.1),  # whole vectors of channels, of pixels, and of both
+    (1, 37, 3, 33, 9, 1, None),
     (1, 130, 2, 150, 5, 1, 0.1),  # wider than the strips that the kernels cut images into
 )
 

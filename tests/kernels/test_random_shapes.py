@@ -55,9 +55,9 @@ def test_sampling(count, channels, size, out, padding_mode, align_corners, dtype
 
 @given(
     count=st.integers(0, 3),
-    channels=st.integers(1, 40),
-    size=SIZE,
-    radius=st.integers(0, 3),
+    channels=st.integers(1, 70),
+    size=st.tuples(st.integers(1, 13), st.integers(1, 40)),
+    radius=st.integers(0, 10),
     stride=st.integers(1, 3),
     negative_slope=st.sampled_from((None, 0.0, 0.1, 1.5)),
     dtype=DTYPE,
