@@ -328,18 +328,17 @@ template <class T>
 constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forward<T>, correlation_backward<T>};
 
 #if defined(__AVX512F__)
-// Most of a matrix would be for nothing in a row of fewer pixels.
-bool suits_matrices(const Window& window) { return window.width >= kMatrixPixels; }
+// Most of a matrix would be for nothing in a row of fewer pixels. The gradients stay with vectors, for matrices were no
+// quicker there: a neighbour's channels serve 16 pixels only, and loading them takes longer than multiplying.
+bool suits_matrices(const Window& window) { return window.width >= kMatrixRows; }
 
 constexpr CorrelationKernels<BFloat16> kMatrixKernels{
     [](const Window& window) {
       const CorrelationPlan vectors = correlation_plan<BFloat16>(window);
       return suits_matrices(window) ? matrix_plan(window, vectors) : vectors;
     },
-    [](const Window& window, Image<const BFloat16> first, Image<const BFloat16> second,
-       const Activation<BFloat16>& activation, Image<BFloat16> output, void* memory, int64_t begin, int64_t end) {
-      const auto forward = suits_matrices(window) ? matrix_forward : correlation_forward<BFloat16>;
-      forward(window, first, second, activation, output, memory, begin, end);
+    [](const Window& window, auto... arguments) {
+      (suits_matrices(window) ? matrix_forward : correlation_forward<BFloat16>)(window, arguments...);
     },
     correlation_backward<BFloat16>};
 #endif

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include "cpu/kernels/correlation_rows.h"
 #include "cpu/kernels/lanes.h"
+#include "cpu/kernels/matrices.h"
 #include "cpu/kernels/pixels.h"
 
 // The volume of bfloat16 features on AMX, whose registers are matrices. One instruction multiplies 16 pixels with 16
@@ -15,50 +15,7 @@
 namespace tryon_kernels {
 namespace {
 
-constexpr int64_t kMatrixPixels = 16;
-constexpr int64_t kMatrixChannels = 32;
-constexpr int64_t kMatrixBytes = 64;  // of a row
-constexpr int kMatrixSums = 4;        // matrices of sums; the other four of the eight registers hold the factors
-constexpr int kPixels = 4, kNeighbours = 5, kNeighbourMatrices = 3;  // in turns, so that a load need not wait
-
-// AMX is configured in each thread, and given back, so that the system need not keep its registers.
-class Matrices {
- public:
-  Matrices() {
-    struct alignas(64) {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {};
-      uint8_t rows[16] = {};
-    } shape;
-    for (int i = 0; i < 8; ++i) shape.row_bytes[i] = kMatrixBytes, shape.rows[i] = kMatrixPixels;
-    asm volatile("ldtilecfg %0" : : "m"(shape));
-  }
-  ~Matrices() { asm volatile("tilerelease"); }
-};
-
-template <int Matrix>
-inline void clear_matrix() {
-  asm volatile("tilezero %%tmm%c0" : : "i"(Matrix));
-}
-
-template <int Matrix>
-inline void load_matrix(const void* from, int64_t row_bytes) {
-  asm volatile("tileloadd (%1,%2,1), %%tmm%c0" : : "i"(Matrix), "r"(from), "r"(row_bytes) : "memory");
-}
-
-template <int Matrix>
-inline void store_matrix(void* to, int64_t row_bytes) {
-  asm volatile("tilestored %%tmm%c0, (%1,%2,1)" : : "i"(Matrix), "r"(to), "r"(row_bytes) : "memory");
-}
-
-template <int Sum, int Neighbours>
-inline void multiply_matrices() {
-  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sum), "i"(kPixels), "i"(Neighbours));
-}
-
-// The neighbours' channels lie in pairs, so that a row of a matrix is one pair of each of 16 pixels.
-using Pair = uint32_t;
-
+// Channels in pairs, those of neighbouring pixels side by side.
 inline void pack_pairs(const Pixels<const BFloat16>& from, int64_t channels, int64_t columns, Pair* to, int64_t step) {
   const int64_t whole = channels / 2;
   if (from.channel == 1 && from.column % 2 == 0 && std::min(whole, columns) >= kLanes<float>) {
@@ -87,10 +44,10 @@ struct MatrixLayout {
 
   explicit MatrixLayout(const Window& window)
       : bands(window, odd_lines<float>(window.channels) * static_cast<int64_t>(sizeof(float))),
-        pairs(round_up(std::max<int64_t>(1, window.channels), kMatrixChannels) / 2),
-        blocks(1 + parts(2 * window.radius, kMatrixPixels)),
-        columns(round_up(std::min(bands.width, window.width), kMatrixPixels)),
-        step(odd_lines<float>(columns + (blocks - 1) * kMatrixPixels)),
+        pairs(round_up(std::max<int64_t>(1, window.channels), kMatrixDepth) / 2),
+        blocks(1 + parts(2 * window.radius, kMatrixRows)),
+        columns(round_up(std::min(bands.width, window.width), kMatrixRows)),
+        step(odd_lines<float>(columns + (blocks - 1) * kMatrixRows)),
         products(window.side() * blocks),
         volume{window.side() * window.side(), odd_lines<float>(window.side() * window.side() + kLanes<float>),
                columns} {}
@@ -135,34 +92,6 @@ class PairsAround {
   Pair* const memory_;
 };
 
-// Sums of 16 pixels with several blocks of 16 neighbours, over all channels.
-template <int Count>
-void multiply_blocks(const void* pixels, int64_t pixel_bytes, const Pair* const* neighbours, int64_t step,
-                     int64_t pairs, float* const* sums, int64_t sums_bytes) {
-  const auto each = [](const auto& body) {
-    [&]<int... Sum>(std::integer_sequence<int, Sum...>) {
-      (body(std::integral_constant<int, Sum>()), ...);
-    }(std::make_integer_sequence<int, Count>());
-  };
-  each([](auto sum) { clear_matrix<sum>(); });
-  for (int64_t pair = 0; pair < pairs; pair += kMatrixChannels / 2) {
-    load_matrix<kPixels>(static_cast<const Pair*>(pixels) + pair, pixel_bytes);
-    each([&](auto sum) {
-      constexpr int kMatrix = kNeighbours + sum % kNeighbourMatrices;
-      load_matrix<kMatrix>(neighbours[sum] + pair * step, step * static_cast<int64_t>(sizeof(Pair)));
-      multiply_matrices<sum, kMatrix>();
-    });
-  }
-  each([&](auto sum) { store_matrix<sum>(sums[sum], sums_bytes); });
-}
-
-inline void multiply_blocks(int64_t count, const void* pixels, int64_t pixel_bytes, const Pair* const* neighbours,
-                            int64_t step, int64_t pairs, float* const* sums, int64_t sums_bytes) {
-  constexpr decltype(&multiply_blocks<1>) kCounts[kMatrixSums] = {multiply_blocks<1>, multiply_blocks<2>,
-                                                                  multiply_blocks<3>, multiply_blocks<4>};
-  kCounts[count - 1](pixels, pixel_bytes, neighbours, step, pairs, sums, sums_bytes);
-}
-
 class MatrixForward {
  public:
   MatrixForward(const Window& window, Workspace& workspace)
@@ -173,7 +102,9 @@ class MatrixForward {
         pixels_(workspace.take<Pair>(layout_.columns * layout_.pairs)),
         volume_(workspace.take<float>(kBandRows * layout_.volume.row())),
         // A pixel's sums are read a vector at a time, beyond the last.
-        sums_(workspace.take<float>(layout_.products * kMatrixPixels * kMatrixPixels + kLanes<float>)) {}
+        sums_(workspace.take<float>(layout_.products * kMatrixRows * kMatrixColumns + kLanes<float>)),
+        neighbours_(workspace.take<const Pair*>(layout_.products)),
+        block_sums_(workspace.take<float*>(layout_.products)) {}
 
   void run(const Image<const BFloat16>& first, const Image<const BFloat16>& second,
            const Activation<BFloat16>& activation, const Image<BFloat16>& output, int64_t begin, int64_t end) {
@@ -186,15 +117,15 @@ class MatrixForward {
         const auto from = pixels_of(first, piece.image, 0, piece.y + i, piece.begin);
         const void* pixels = from.data;
         int64_t pixel_bytes = from.column * static_cast<int64_t>(sizeof(BFloat16));
-        if (from.channel != 1 || window_.channels % kMatrixChannels != 0 || piece.width() < kMatrixPixels) {
+        if (from.channel != 1 || window_.channels % kMatrixDepth != 0 || piece.width() < kMatrixRows) {
           pack_pairs(from, window_.channels, piece.width(), row_, layout_.step);
           transpose_rows(reinterpret_cast<const float*>(row_), layout_.step, reinterpret_cast<float*>(pixels_),
                          layout_.pairs, layout_.pairs, layout_.columns);
           pixels = pixels_;
           pixel_bytes = layout_.pairs * static_cast<int64_t>(sizeof(Pair));
         }
-        for (int64_t start = 0; start < piece.width(); start += kMatrixPixels) {
-          const int64_t x = std::max<int64_t>(0, std::min(start, piece.width() - kMatrixPixels));
+        for (int64_t start = 0; start < piece.width(); start += kMatrixRows) {
+          const int64_t x = std::max<int64_t>(0, std::min(start, piece.width() - kMatrixRows));
           multiply(static_cast<const char*>(pixels) + x * pixel_bytes, pixel_bytes, around, piece.y + i, x);
           finish(activation, volume_ + i * layout_.volume.row() + x * layout_.volume.pitch);
         }
@@ -205,27 +136,26 @@ class MatrixForward {
 
  private:
   void multiply(const void* pixels, int64_t pixel_bytes, const PairsAround& around, int64_t y, int64_t x) {
-    for (int64_t product = 0; product < layout_.products; product += kMatrixSums) {
-      const int64_t count = std::min<int64_t>(kMatrixSums, layout_.products - product);
-      const Pair* neighbours[kMatrixSums];
-      float* sums[kMatrixSums];
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t dy = (product + i) / layout_.blocks, block = (product + i) % layout_.blocks;
-        neighbours[i] = around.row(y + dy - window_.radius) + x + block * kMatrixPixels;
-        sums[i] = sums_ + dy * kMatrixPixels * sums_row() + block * kMatrixPixels;
-      }
-      multiply_blocks(count, pixels, pixel_bytes, neighbours, layout_.step, layout_.pairs, sums,
-                      sums_row() * static_cast<int64_t>(sizeof(float)));
+    for (int64_t product = 0; product < layout_.products; ++product) {
+      const int64_t dy = product / layout_.blocks, block = product % layout_.blocks;
+      neighbours_[product] = around.row(y + dy - window_.radius) + x + block * kMatrixRows;
+      block_sums_[product] = sums_ + dy * kMatrixRows * sums_row() + block * kMatrixColumns;
     }
+    constexpr int64_t kPair = sizeof(Pair), kSum = sizeof(float);
+    sum_products(
+        layout_.products, layout_.pairs / kMatrixPairs, {pixel_bytes, layout_.step * kPair, sums_row() * kSum},
+        [&](int64_t step) { return static_cast<const Pair*>(pixels) + step * kMatrixPairs; },
+        [&](int64_t product, int64_t step) { return neighbours_[product] + step * kMatrixPairs * layout_.step; },
+        [&](int64_t product) { return block_sums_[product]; });
   }
 
   // Pixel p's neighbours begin at column p.
   void finish(const Activation<BFloat16>& activation, float* volume) const {
     const float scale = 1.0f / static_cast<float>(std::max<int64_t>(window_.channels, 1));
     const int64_t side = window_.side();
-    for (int64_t p = 0; p < kMatrixPixels; ++p) {
+    for (int64_t p = 0; p < kMatrixRows; ++p) {
       for (int64_t dy = 0; dy < side; ++dy) {
-        const float* sums = sums_ + (dy * kMatrixPixels + p) * sums_row() + p;
+        const float* sums = sums_ + (dy * kMatrixRows + p) * sums_row() + p;
         float* const to = volume + p * layout_.volume.pitch + dy * side;
         // Whole vectors: what is too much is overwritten.
         for (int64_t dx = 0; dx < side; dx += kLanes<float>) {
@@ -236,12 +166,14 @@ class MatrixForward {
     }
   }
 
-  int64_t sums_row() const { return layout_.blocks * kMatrixPixels; }
+  int64_t sums_row() const { return layout_.blocks * kMatrixRows; }
 
   const Window& window_;
   const MatrixLayout layout_;
   Pair *const around_, *const row_, *const pixels_;
   float *const volume_, *const sums_;
+  const Pair** const neighbours_;
+  float** const block_sums_;
 };
 
 inline CorrelationPlan matrix_plan(const Window& window, const CorrelationPlan& vectors) {
