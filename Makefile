@@ -15,7 +15,7 @@ CROSS ?= aarch64-linux-gnu-
 SANITIZED := build/sanitized
 SANITIZING := $(CXX) -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
 
-.PHONY: help demo test benchmark fuzz large sanitize aarch64 lint check clean
+.PHONY: help demo test benchmark fuzz large sanitize threads aarch64 lint check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
@@ -23,6 +23,7 @@ help:
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make fuzz   3,000 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make threads   the kernels in two threads under ThreadSanitizer'
 	@echo 'make aarch64   cross-compile the kernels and check them under qemu-aarch64'
 	@echo 'make lint   check formatting, style and types'
 	@echo 'make check  lint and test'
@@ -56,11 +57,18 @@ sanitize: $(VENV)/.tested
 	    LD_PRELOAD="$(foreach name,asan ubsan,$(shell $(CXX) -print-file-name=lib$(name).so))" \
 	    $(abspath $(BIN))/python -m pytest tests/kernels -k 'not compile and not report'
 
+NATIVE := csrc/cpu/kernels/*.cpp tests/kernels/native/check_kernels.cpp
+threads:
+	mkdir -p build/threads
+	$(CXX) -std=c++20 -O2 -g -fsanitize=thread -Wall -Wextra -Werror -Icsrc -DTRYON_KERNELS_VARIANT=baseline \
+	    $(NATIVE) -o build/threads/check_kernels
+	build/threads/check_kernels
+
 # Debian: apt install g++-aarch64-linux-gnu qemu-user
 aarch64:
 	mkdir -p build/aarch64
 	$(CROSS)g++ -std=c++20 -O3 -Wall -Wextra -Werror -Icsrc -static -DTRYON_KERNELS_VARIANT=baseline \
-	    csrc/cpu/kernels/*.cpp tests/kernels/native/check_kernels.cpp -o build/aarch64/check_kernels
+	    $(NATIVE) -o build/aarch64/check_kernels
 	qemu-aarch64 build/aarch64/check_kernels
 
 lint: $(VENV)/.tested

@@ -1,10 +1,12 @@
-// The kernels without torch, against plain double loops: for machines on which torch does not run, such as an emulator.
+// The kernels without torch, against plain double loops: for machines on which torch does not run, such as an emulator,
+// and for ThreadSanitizer, which does not know torch's threads.
 // Prints one line a check that fails, then a summary; the exit status is 1 where any failed.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
 #include <memory>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -79,6 +81,14 @@ void expect_near(const char* what, double found, double wanted, int64_t products
   if (++failures <= 20) std::printf("%s: found %.9g, wanted %.9g within %.2g\n", what, found, wanted, bound);
 }
 
+// Calls body(begin, end) for the two halves of [0, count), each in a thread of its own.
+template <class Body>
+void in_threads(int64_t count, const Body& body) {
+  std::thread other([&] { body(int64_t{0}, count / 2); });
+  body(count / 2, count);
+  other.join();
+}
+
 template <class T>
 void check_correlation(const Shape& shape, int64_t radius, double slope, bool channels_last) {
   const auto& kernels = std::get<CorrelationKernels<T>>(TRYON_KERNELS_VARIANT::kCorrelation);
@@ -88,19 +98,26 @@ void check_correlation(const Shape& shape, int64_t radius, double slope, bool ch
   const Shape volume{shape.images, side * side, shape.height, shape.width};
   Tensor<T> first(shape, channels_last), second(shape, !channels_last), output(volume, channels_last);
   Tensor<T> grad(volume, !channels_last), grad_first(shape, channels_last), grad_second(shape, channels_last);
-  std::vector<char> memory(plan.workspace + kWorkspaceAlignment);
-  void* workspace = memory.data();
-  size_t space = memory.size();
-  std::align(kWorkspaceAlignment, space - kWorkspaceAlignment, workspace, space);
+  const auto in_threads_with_workspace = [&](const auto& body) {
+    in_threads(pieces, [&](int64_t begin, int64_t end) {
+      std::vector<char> memory(plan.workspace + kWorkspaceAlignment);
+      void* workspace = memory.data();
+      size_t space = memory.size();
+      std::align(kWorkspaceAlignment, space - kWorkspaceAlignment, workspace, space);
+      body(workspace, begin, end);
+    });
+  };
 
   Activation<T> activation{static_cast<Wide<T>>(slope), {}, slope != 1};
-  kernels.forward(window, first.constant(), second.constant(), activation, output.image, workspace, 0, pieces);
+  in_threads_with_workspace([&](void* workspace, int64_t begin, int64_t end) {
+    kernels.forward(window, first.constant(), second.constant(), activation, output.image, workspace, begin, end);
+  });
   activation.output = output.constant();
   const auto backward = [&](Operand operand, Tensor<T>& other, Tensor<T>& gradient) {
-    // In two parts, as two threads would.
-    for (const auto& [begin, end] : {std::pair{int64_t{0}, pieces / 2}, std::pair{pieces / 2, pieces}})
+    in_threads_with_workspace([&](void* workspace, int64_t begin, int64_t end) {
       kernels.backward(window, operand, grad.constant(), activation, other.constant(), gradient.image, workspace, begin,
                        end);
+    });
   };
   backward(Operand::kFirst, second, grad_first);
   backward(Operand::kSecond, first, grad_second);
@@ -187,17 +204,21 @@ void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, C
   const Positions<P> from = positions(given);
   const Positions<const P> at{from.data, from.image, from.axis, from.row, from.column};
   const int64_t rows = out.images * out_height;
-  kernels.forward(sampling, input.constant(), at, output.image, 0, rows);
-  kernels.backward_positions(sampling, grad.constant(), input.constant(), at, positions(grad_given), 0, rows);
+  in_threads(rows, [&](int64_t begin, int64_t end) {
+    kernels.forward(sampling, input.constant(), at, output.image, begin, end);
+    kernels.backward_positions(sampling, grad.constant(), input.constant(), at, positions(grad_given), begin, end);
+  });
   Tensor<T> grad_input(shape, channels_last);
   std::vector<Reach> reaches(rows * pieces_of_row(sampling));
-  kernels.reach(sampling, at, reaches.data(), 0, rows);
-  const int64_t channels = channels_of_band(shape.channels), upper = shape.height / 2;
-  std::vector<P> sums(shape.height * shape.width * channels);
+  in_threads(rows, [&](int64_t begin, int64_t end) { kernels.reach(sampling, at, reaches.data(), begin, end); });
+  const int64_t channels = channels_of_band(shape.channels);
   for (int64_t n = 0; n < shape.images; ++n)
     for (int64_t c = 0; c < shape.channels; c += channels)
-      for (const Band& band : {Band{n, c, 0, upper}, Band{n, c, upper, shape.height - upper}})
+      in_threads(shape.height, [&](int64_t begin, int64_t end) {
+        std::vector<P> sums(shape.height * shape.width * channels);
+        const Band band{n, c, begin, end - begin};
         kernels.backward_input(sampling, grad.constant(), at, reaches.data(), grad_input.image, band, sums.data());
+      });
 
   // A position in float is off by its own rounding, and a sample by that times its slope of at most 4.
   const double off = 16 * static_cast<double>(std::max({shape.height, shape.width, out_height, out_width}) + 3);
