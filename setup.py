@@ -25,8 +25,13 @@ from setuptools.command.build_ext import build_ext
 
 OLDEST_TORCH = (2, 10)
 TORCH_TARGET_VERSION = "0x020a000000000000"  # 2.10, in the form that torch's headers want
-HOST_SOURCES = ("csrc/bind.cpp", "csrc/cpu/correlation.cpp", "csrc/cpu/sample.cpp", "csrc/cpu/variants.cpp")
-KERNEL_SOURCES = ("csrc/cpu/kernels/correlation.cpp", "csrc/cpu/kernels/sample.cpp")  # once for each variant
+HOST_SOURCES = (
+    *("csrc/bind.cpp", "csrc/cpu/variants.cpp"),
+    *("csrc/cpu/correlation.cpp", "csrc/cpu/sample.cpp", "csrc/cpu/warp_correlation.cpp"),
+)
+KERNEL_SOURCES = (  # once for each variant
+    *("csrc/cpu/kernels/correlation.cpp", "csrc/cpu/kernels/sample.cpp", "csrc/cpu/kernels/scatter.cpp"),
+)
 COMPILE = [
     *("-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Icsrc"),
     *("-fno-math-errno", "-fno-trapping-math"),  # no result changes; loops with comparisons become vector code

@@ -10,4 +10,6 @@ STABLE_TORCH_LIBRARY_IMPL(tryon_kernels, CPU, m) {
   m.impl("grid_sample_backward", TORCH_BOX(&cpu::grid_sample_backward));
   m.impl("correlation", TORCH_BOX(&cpu::correlation));
   m.impl("correlation_backward", TORCH_BOX(&cpu::correlation_backward));
+  m.impl("warp_correlation", TORCH_BOX(&cpu::warp_correlation));
+  m.impl("warp_correlation_backward", TORCH_BOX(&cpu::warp_correlation_backward));
 }

@@ -13,18 +13,15 @@ PADDING_MODES = ("zeros", "border")
 
 def check_grid_sample(input: Tensor, grid: Tensor, padding_mode: str) -> None:
     """Refuse what `grid_sample` cannot take: TypeError for dtypes, ValueError for the rest."""
-    _check_input(input)
-    if grid.dim() != 4 or grid.shape[3] != 2:
-        raise ValueError(f"grid: got shape {_shape(grid)}, expected N x Ho x Wo x 2")
-    _check_positions(input, "grid", grid, padding_mode)
+    _check_sampled("input", input, grid, padding_mode)
 
 
 def check_warp(input: Tensor, flow: Tensor, padding_mode: str) -> None:
     """Refuse what `warp` cannot take: TypeError for dtypes, ValueError for the rest."""
-    _check_input(input)
+    _check_input("input", input)
     if flow.dim() != 4 or flow.shape[1] != 2:
         raise ValueError(f"flow: got shape {_shape(flow)}, expected N x 2 x Ho x Wo")
-    _check_positions(input, "flow", flow, padding_mode)
+    _check_positions("input", input, "flow", flow, padding_mode)
 
 
 def check_correlation(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> None:
@@ -32,15 +29,23 @@ def check_correlation(first: Tensor, second: Tensor, radius: int, stride: int, n
     _check_features("first", first)
     if second.shape != first.shape:
         raise ValueError(f"second: got shape {_shape(second)}, expected that of first, {_shape(first)}")
-    if second.dtype != first.dtype:
-        raise TypeError(f"second: got {second.dtype}, expected that of first, {first.dtype}")
-    _check_device("second", second, "first", first)
-    if radius < 0:
-        raise ValueError(f"radius: got {radius}, expected 0 or more")
+    _check_like_first(second, first)
+    _check_volume(radius, negative_slope)
     if stride < 1:
         raise ValueError(f"stride: got {stride}, expected 1 or more")
-    if negative_slope is not None and not negative_slope >= 0:
-        raise ValueError(f"negative_slope: got {negative_slope}, expected None or a number of 0 or more")
+
+
+def check_warp_correlation(
+    first: Tensor, second: Tensor, grid: Tensor, radius: int, negative_slope: float | None, padding_mode: str
+) -> None:
+    """Refuse what `warp_correlation` cannot take: TypeError for dtypes, ValueError for the rest."""
+    _check_sampled("first", first, grid, padding_mode)
+    wanted = (*first.shape[:2], *grid.shape[1:3])
+    if second.shape != wanted:
+        sizes = " x ".join(map(str, wanted))
+        raise ValueError(f"second: got shape {_shape(second)}, expected that of first sampled by grid, {sizes}")
+    _check_like_first(second, first)
+    _check_volume(radius, negative_slope)
 
 
 def _check_features(name: str, tensor: Tensor) -> None:
@@ -50,21 +55,41 @@ def _check_features(name: str, tensor: Tensor) -> None:
         raise TypeError(f"{name}: got {tensor.dtype}, expected float16, bfloat16, float32 or float64")
 
 
-def _check_input(input: Tensor) -> None:
-    _check_features("input", input)
+def _check_like_first(second: Tensor, first: Tensor) -> None:
+    if second.dtype != first.dtype:
+        raise TypeError(f"second: got {second.dtype}, expected that of first, {first.dtype}")
+    _check_device("second", second, "first", first)
+
+
+def _check_volume(radius: int, negative_slope: float | None) -> None:
+    if radius < 0:
+        raise ValueError(f"radius: got {radius}, expected 0 or more")
+    if negative_slope is not None and not negative_slope >= 0:
+        raise ValueError(f"negative_slope: got {negative_slope}, expected None or a number of 0 or more")
+
+
+def _check_input(name: str, input: Tensor) -> None:
+    _check_features(name, input)
     if input.shape[2] == 0 or input.shape[3] == 0:
-        raise ValueError(f"input: got shape {_shape(input)}, expected a height and width of 1 or more")
+        raise ValueError(f"{name}: got shape {_shape(input)}, expected a height and width of 1 or more")
 
 
-def _check_positions(input: Tensor, name: str, positions: Tensor, padding_mode: str) -> None:
+def _check_sampled(name: str, input: Tensor, grid: Tensor, padding_mode: str) -> None:
+    _check_input(name, input)
+    if grid.dim() != 4 or grid.shape[3] != 2:
+        raise ValueError(f"grid: got shape {_shape(grid)}, expected N x Ho x Wo x 2")
+    _check_positions(name, input, "grid", grid, padding_mode)
+
+
+def _check_positions(input_name: str, input: Tensor, name: str, positions: Tensor, padding_mode: str) -> None:
     if positions.shape[0] != input.shape[0]:
         raise ValueError(
-            f"{name}: got a batch of {positions.shape[0]}, expected that of input, {input.shape[0]}",
+            f"{name}: got a batch of {positions.shape[0]}, expected that of {input_name}, {input.shape[0]}",
         )
     wanted = position_dtype(input)
     if positions.dtype != wanted:
-        raise TypeError(f"{name}: got {positions.dtype}, expected {wanted} with {input.dtype} input")
-    _check_device(name, positions, "input", input)
+        raise TypeError(f"{name}: got {positions.dtype}, expected {wanted} with {input.dtype} {input_name}")
+    _check_device(name, positions, input_name, input)
     if padding_mode not in PADDING_MODES:
         raise ValueError(f'padding_mode: got "{padding_mode}", expected "zeros" or "border"')
 

@@ -56,6 +56,19 @@ def correlation(first: Tensor, second: Tensor, radius: int, stride: int, negativ
     return volume.to(first.dtype).contiguous(memory_format=memory_format)
 
 
+def warp_correlation(
+    first: Tensor,
+    second: Tensor,
+    grid: Tensor,
+    radius: int,
+    negative_slope: float | None,
+    padding_mode: str,
+    align_corners: bool,
+) -> Tensor:
+    """Correlation volume of a sampled map with a second one; see `tryon_kernels.warp_correlation`."""
+    return correlation(grid_sample(first, grid, padding_mode, align_corners), second, radius, 1, negative_slope)
+
+
 def _pixels(normalised: Tensor, size: int, align_corners: bool) -> Tensor:
     """Pixel position of a normalised one: -1 and 1 are the outer pixels' centres (align_corners) or outer edges."""
     if align_corners:

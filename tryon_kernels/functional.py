@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tryon_kernels import eager
 from tryon_kernels.backends import compiled_serves
-from tryon_kernels.checks import check_correlation, check_grid_sample, check_warp
+from tryon_kernels.checks import check_correlation, check_grid_sample, check_warp, check_warp_correlation
 from tryon_kernels.ops.library import as_positions, lowered_by_autocast
 
 
@@ -132,10 +132,34 @@ def warp_correlation(
     padding_mode: str = "border",
     align_corners: bool = True,
 ) -> Tensor:
-    """Correlation volume of a map warped by a sampling grid with a second map.
+    """Correlation volume of a map sampled by a grid with a second map, without the sampled map in memory.
 
-    It equals `correlation(grid_sample(first, grid), second)`, and in this version is that composition. Arguments,
-    result and errors are those of the two.
+    It equals `correlation(grid_sample(first, grid), second)`: values of the sampled map are rounded to the features'
+    dtype, and so is its gradient. Only the arguments are kept for the gradients, and with a negative slope the result.
+
+    Args:
+        first: N x C x H x W, float16, bfloat16, float32 or float64, any strides.
+        second: N x C x Ho x Wo in the dtype of first, any strides. Under autocast both are lowered to its dtype.
+        grid: N x Ho x Wo x 2, positions (x, y) in first; -1 and 1 are the outer pixels' centres with `align_corners`,
+            their outer edges without. float64 with float64 features; otherwise float32, or less, which is raised to
+            float32 before anything is computed. Any strides: a permuted N x 2 x Ho x Wo map is read in place.
+        radius: largest displacement in pixels of second, 0 or more.
+        negative_slope: slope of the leaky ReLU below zero, 0 or more; None for none.
+        padding_mode: "border" (the nearest pixel) or "zeros" for what lies outside first.
+        align_corners: see `grid`.
+
+    Returns:
+        N x (2 radius + 1)^2 x Ho x Wo in the dtype and memory format of first; channels and zeros outside second are
+        those of `correlation`. A position that is not a number counts as -infinity, as in `grid_sample`.
+
+    Raises:
+        TypeError: a dtype does not fit.
+        ValueError: a rank, size, device, mode or number does not fit.
     """
-    warped = grid_sample(first, grid, "bilinear", padding_mode, align_corners)
-    return correlation(warped, second, radius=radius, negative_slope=negative_slope)
+    first, second = lowered_by_autocast(first, second)
+    grid = as_positions(grid)
+    check_warp_correlation(first, second, grid, radius, negative_slope, padding_mode)
+    options = (radius, negative_slope, padding_mode, align_corners)
+    if compiled_serves(first.device):
+        return _call(torch.ops.tryon_kernels.warp_correlation, first, second, grid, *options)
+    return eager.warp_correlation(first, second, grid, *options)

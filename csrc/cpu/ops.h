@@ -27,4 +27,13 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
                                                 std::optional<double> negative_slope, bool first_needed,
                                                 bool second_needed);
 
+Tensor warp_correlation(const Tensor& first, const Tensor& second, const Tensor& grid, int64_t radius,
+                        std::optional<double> negative_slope, const std::string& padding_mode, bool align_corners);
+std::tuple<Tensor, Tensor, Tensor> warp_correlation_backward(const Tensor& grad_output, const Tensor& first,
+                                                             const Tensor& second, const Tensor& grid,
+                                                             const std::optional<Tensor>& output, int64_t radius,
+                                                             std::optional<double> negative_slope,
+                                                             const std::string& padding_mode, bool align_corners,
+                                                             bool first_needed, bool second_needed, bool grid_needed);
+
 }  // namespace tryon_kernels::cpu

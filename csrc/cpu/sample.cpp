@@ -3,54 +3,16 @@
 #include <numeric>
 
 #include "cpu/ops.h"
-#include "cpu/tensors.h"
+#include "cpu/sampling.h"
 #include "cpu/threads.h"
 #include "cpu/variants.h"
 
 namespace tryon_kernels::cpu {
 namespace {
 
-// Where the positions' tensor holds what: N x 2 x Ho x Wo for a flow, N x Ho x Wo x 2 for a grid.
-struct Axes {
-  const char* name;
-  int axis, row, column;
-};
-constexpr Axes kFlow{"flow", 1, 2, 3};
-constexpr Axes kGrid{"grid", 3, 1, 2};
-
-template <class P>
-Positions<P> positions_of(const Tensor& tensor, const Axes& axes) {
-  const Image<P> image = image_of<P>(tensor);
-  return {image.data, image.image, tensor.stride(axes.axis), tensor.stride(axes.row), tensor.stride(axes.column)};
-}
-
-Sampling check(const Tensor& input, const Tensor& positions, const Axes& axes, const std::string& padding_mode,
-               Coordinates coordinates) {
-  check_image("input", input);
-  STD_TORCH_CHECK(input.size(2) > 0 && input.size(3) > 0, "input: got shape ", shape_of(input),
-                  ", expected a height and width of 1 or more");
-  STD_TORCH_CHECK(input.size(2) < INT32_MAX && input.size(3) < INT32_MAX, "input: got shape ", shape_of(input),
-                  ", expected a height and width below ", INT32_MAX);
-  STD_TORCH_CHECK(positions.is_cpu(), axes.name, ": expected a CPU tensor");
-  STD_TORCH_CHECK(positions.dim() == 4 && positions.size(axes.axis) == 2, axes.name, ": got shape ",
-                  shape_of(positions), ", expected N x ", axes.axis == 1 ? "2 x Ho x Wo" : "Ho x Wo x 2");
-  STD_TORCH_CHECK(positions.size(0) == input.size(0), axes.name, ": got a batch of ", positions.size(0),
-                  ", expected that of input, ", input.size(0));
-  check_dtype(axes.name, positions, wide_type(input));
-  STD_TORCH_CHECK(padding_mode == "border" || padding_mode == "zeros", "padding_mode: got \"", padding_mode,
-                  "\", expected \"zeros\" or \"border\"");
-  return {coordinates,
-          padding_mode == "border",
-          input.size(1),
-          input.size(2),
-          input.size(3),
-          positions.size(axes.row),
-          positions.size(axes.column)};
-}
-
 Tensor forward(const Tensor& input, const Tensor& positions, const Axes& axes, const std::string& padding_mode,
                Coordinates coordinates) {
-  const Sampling sampling = check(input, positions, axes, padding_mode, coordinates);
+  const Sampling sampling = check_sampling("input", input, positions, axes, padding_mode, coordinates);
   const Tensor output = new_output(input, {input.size(0), sampling.channels, sampling.out_height, sampling.out_width},
                                    input.scalar_type());
   with_number_type("input", input, [&]<class T>(T) {
@@ -130,7 +92,7 @@ void backward_input(const Sampling& sampling, int64_t images, Image<const T> gra
 std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& input, const Tensor& positions,
                                     const Axes& axes, const std::string& padding_mode, Coordinates coordinates,
                                     bool input_needed, bool positions_needed) {
-  const Sampling sampling = check(input, positions, axes, padding_mode, coordinates);
+  const Sampling sampling = check_sampling("input", input, positions, axes, padding_mode, coordinates);
   const int64_t images = input.size(0), channels = sampling.channels;
   check_shape("grad_output", grad_output, {images, channels, sampling.out_height, sampling.out_width});
   check_dtype("grad_output", grad_output, input.scalar_type());
@@ -151,10 +113,6 @@ std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, const Tensor& inp
     if (input_needed && grad_input.numel() > 0) backward_input<T>(sampling, images, grad, at, image_of<T>(grad_input));
   });
   return {grad_input, grad_positions};
-}
-
-Coordinates coordinates_of(bool align_corners) {
-  return align_corners ? Coordinates::kCornersAligned : Coordinates::kEdgesAligned;
 }
 
 }  // namespace

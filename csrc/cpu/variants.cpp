@@ -18,6 +18,7 @@ namespace tryon_kernels {
   namespace name {                                     \
   extern const Table<CorrelationKernels> kCorrelation; \
   extern const Table<SampleKernels> kSample;           \
+  extern const Table<ScatterKernels> kScatter;         \
   }
 TRYON_KERNELS_VARIANTS
 #undef VARIANT
@@ -50,7 +51,7 @@ bool amx() {
 #endif
 }  // namespace runs_here
 
-#define VARIANT(name) {#name, runs_here::name, &name::kCorrelation, &name::kSample},
+#define VARIANT(name) {#name, runs_here::name, &name::kCorrelation, &name::kSample, &name::kScatter},
 constexpr Variant kVariants[] = {TRYON_KERNELS_VARIANTS};
 #undef VARIANT
 

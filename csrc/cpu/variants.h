@@ -2,6 +2,7 @@
 
 #include "cpu/kernels/correlation.h"
 #include "cpu/kernels/sample.h"
+#include "cpu/kernels/scatter.h"
 
 // The kernels are compiled once for each of several instruction sets; one variant is chosen when the library is loaded.
 namespace tryon_kernels {
@@ -11,6 +12,7 @@ struct Variant {
   bool (*runs_here)();  // has this CPU, under this system, the instructions?
   const Table<CorrelationKernels>* correlation;
   const Table<SampleKernels>* sample;
+  const Table<ScatterKernels>* scatter;
 };
 
 // An error where the variant that the environment asks for cannot be had.
@@ -24,6 +26,11 @@ const CorrelationKernels<T>& correlation_kernels() {
 template <class T>
 const SampleKernels<T>& sample_kernels() {
   return std::get<SampleKernels<T>>(*chosen_variant().sample);
+}
+
+template <class T>
+const ScatterKernels<T>& scatter_kernels() {
+  return std::get<ScatterKernels<T>>(*chosen_variant().scatter);
 }
 
 }  // namespace tryon_kernels

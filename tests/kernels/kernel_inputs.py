@@ -13,18 +13,20 @@ from torch import Tensor
 import tryon_kernels as tk
 from tryon_kernels import eager
 
-OPS = ("warp", "grid_sample", "correlation")
+OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
+POSITIONS = {"warp": 1, "grid_sample": 1, "warp_correlation": 2}  # which of an op's tensors holds positions
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 BACKENDS = ("eager", "cpp")
+UNSURE_SIGN = 0.01  # in bfloat16 a mean of products of numbers in (-1, 1), rounded first, is closer than this
 
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments of one op: two tensors, then options in the op's order."""
+    """Arguments of one op: tensors, then options in the op's order."""
 
     op: str
     name: str
-    tensors: tuple[Tensor, Tensor]
+    tensors: tuple[Tensor, ...]
     options: tuple[Any, ...]
 
     def __str__(self) -> str:
@@ -36,6 +38,9 @@ class Case:
             return tk.warp(*tensors, padding_mode=self.options[0])
         if self.op == "grid_sample":
             return tk.grid_sample(*tensors, "bilinear", *self.options)
+        if self.op == "warp_correlation":
+            names = ("radius", "negative_slope", "padding_mode", "align_corners")
+            return tk.warp_correlation(*tensors, **dict(zip(names, self.options, strict=True)))
         radius, stride, negative_slope = self.options
         return tk.correlation(*tensors, radius=radius, stride=stride, negative_slope=negative_slope)
 
@@ -46,6 +51,22 @@ class Case:
     def overload(self) -> Any:
         """The registered op."""
         return getattr(torch.ops.tryon_kernels, self.op).default
+
+    @property
+    def negative_slope(self) -> float | None:
+        """Of the leaky ReLU, for ops that have one."""
+        place = {"correlation": 2, "warp_correlation": 1}.get(self.op)
+        return None if place is None else self.options[place]
+
+    def output_gradient(self) -> Tensor:
+        """A gradient for the output: 0 where rounding of the warped map may decide which slope a value takes."""
+        output = self.reference(*self.tensors)
+        gradient = output_gradient(output)
+        if self.op != "warp_correlation" or self.negative_slope is None:
+            return gradient
+        first, second, grid = self.tensors
+        radius, _, *sampling = self.options
+        return gradient * (eager.warp_correlation(first, second, grid, radius, None, *sampling).abs() > UNSURE_SIGN)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Case:
         """The same case with changed tensors."""
@@ -113,6 +134,18 @@ CORRELATION_SIZES = (
 )
 
 
+WARP_CORRELATION_SIZES = (
+    # N, C, (H, W), (Ho, Wo), radius, negative slope
+    (2, 4, (5, 7), (5, 7), 3, 0.1),
+    (1, 1, (1, 1), (3, 2), 1, None),
+    (1, 18, (1, 9), (4, 5), 0, 0.0),
+    (0, 4, (5, 5), (3, 3), 3, 0.1),
+    (2, 3, (4, 3), (0, 3), 2, None),
+    (1, 70, (6, 2), (20, 3), 2, 0.2),  # more channels and rows than are worked on at a time
+    (1, 144, (3, 9), (2, 150), 5, 0.1),  # whole vectors of channels; wider than the strips that images are cut into
+)
+
+
 def sampling_cases() -> Iterator[Case]:
     for seed, (count, channels, size, out) in enumerate(SAMPLING_SIZES):
         image = features(count, channels, *size, seed=seed)
@@ -133,16 +166,28 @@ def correlation_cases() -> Iterator[Case]:
         yield Case("correlation", name, pair, (radius, stride, slope))
 
 
+def warp_correlation_cases() -> Iterator[Case]:
+    for seed, (count, channels, size, out, radius, slope) in enumerate(WARP_CORRELATION_SIZES):
+        pair = features(count, channels, *size, seed=seed), features(count, channels, *out, seed=seed + 50)
+        at = positions(count, *out, size, seed=seed + 100)
+        for padding_mode, align_corners in (("border", True), ("zeros", False)):
+            sizes = f"{count}x{channels}x{size[0]}x{size[1]} to {out[0]}x{out[1]}"
+            name = f"{sizes} radius={radius} slope={slope} {padding_mode} align_corners={align_corners}"
+            options = (radius, slope, padding_mode, align_corners)
+            yield Case("warp_correlation", name, (*pair, grid_to(at, size, align_corners)), options)
+
+
 def sample_inputs(op: str | None = None) -> list[Case]:
     """All cases, in float64; `with_dtype` gives the others."""
-    return [case for case in (*sampling_cases(), *correlation_cases()) if op in (None, case.op)]
+    cases = (*sampling_cases(), *correlation_cases(), *warp_correlation_cases())
+    return [case for case in cases if op in (None, case.op)]
 
 
 def with_dtype(case: Case, dtype: torch.dtype) -> Case:
     """The case in another dtype; positions stay float32 at least."""
-    first, second = case.tensors
     wide = torch.float64 if dtype == torch.float64 else torch.float32
-    return replace(case, tensors=(first.to(dtype), second.to(dtype if case.op == "correlation" else wide)))
+    place = POSITIONS.get(case.op)
+    return replace(case, tensors=tuple(t.to(wide if i == place else dtype) for i, t in enumerate(case.tensors)))
 
 
 def channels_last(tensor: Tensor) -> Tensor:
@@ -197,8 +242,10 @@ def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> N
     step = torch.finfo(torch.float64 if stored == torch.float64 else torch.float32).eps
     channels, height, width = case.tensors[0].shape[1:]
 
-    def check(name: str, actual: Tensor, target: Tensor, terms: float, size: float) -> None:
-        bound = size * (terms * step + torch.finfo(actual.dtype).eps)
+    def check(
+        name: str, actual: Tensor, target: Tensor, terms: float, size: float, rounded: torch.dtype | None = None
+    ) -> None:
+        bound = size * (terms * step + torch.finfo(rounded or actual.dtype).eps)
         error = (actual.double() - target).abs().max().item() if target.numel() else 0.0
         assert actual.shape == target.shape, name
         assert error <= bound, f"{name}: error {error:.3g} exceeds {bound:.3g}"
@@ -210,9 +257,29 @@ def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> N
             check(name, actual, target, count + 2, count / channels)
         return
     around = 8 * (max(height, width, *result.output.shape[2:]) + 2)  # four roundings of a position, two neighbours
-    hits = run(case.reference, wide, torch.ones_like(grad_output, dtype=torch.float64)).gradients[0]
-    most = hits.abs().max().item() if hits.numel() else 0.0
+    most = most_hits(case, wide)
     scale = 1 if case.op == "warp" else max(height, width) / 2
+    if case.op == "warp_correlation":
+        # The warped map and its gradient are rounded once more: by half an eps each, as the result's storing is.
+        count = (2 * case.options[0] + 1) ** 2
+        steepest = max(1, case.negative_slope or 0)
+        size = steepest * count / channels  # of the warped map's gradient
+        check("output", result.output, expected.output, around + channels, steepest)
+        check("first", result.gradients[0], expected.gradients[0], around + most + count, most * size)
+        check("second", result.gradients[1], expected.gradients[1], around + count, size)
+        terms, of_positions = around + channels + count, 2 * channels * scale * size
+        check("positions", result.gradients[2], expected.gradients[2], terms, of_positions, rounded=stored)
+        return
     check("output", result.output, expected.output, around, 1)
     check("input", result.gradients[0], expected.gradients[0], around + most, most)
     check("positions", result.gradients[1], expected.gradients[1], around + channels, 2 * channels * scale)
+
+
+def most_hits(case: Case, wide: tuple[Tensor, ...]) -> float:
+    """The largest total weight with which one pixel is sampled."""
+    image, at = torch.ones_like(wide[0]), wide[-1]
+    options = case.options[2:] if case.op == "warp_correlation" else case.options
+    sample = eager.warp if case.op == "warp" else eager.grid_sample
+    image.requires_grad_()
+    (hits,) = torch.autograd.grad(sample(image, at, *options).sum(), image)
+    return hits.abs().max().item() if hits.numel() else 0.0

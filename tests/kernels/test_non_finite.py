@@ -105,3 +105,45 @@ def test_a_correlation_spreads_nan_only_where_the_window_reaches(backend: str) -
     expected[2:5, 2:5] = True
     assert torch.equal(touched, expected)
     assert volume.isnan().sum() == 9
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("padding_mode", ["border", "zeros"])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_warped_correlation_samples_far_positions_as_grid_sample_does(
+    backend: str, axis: int, padding_mode: str, layout: str
+) -> None:
+    first, second = (LAYOUTS[layout](features(1, 5, 4, len(FAR), seed=seed).float()) for seed in (0, 1))
+    grid = torch.zeros(1, 4, len(FAR), 2)
+    grid[0, 0, :, axis] = torch.tensor(FAR)
+
+    def separate(*tensors: torch.Tensor) -> torch.Tensor:
+        warped = tk.grid_sample(tensors[0], tensors[2], "bilinear", padding_mode, True)
+        return tk.correlation(warped, tensors[1], radius=1)
+
+    with tk.use_backend(backend):
+        fused = run(
+            lambda *tensors: tk.warp_correlation(*tensors, radius=1, padding_mode=padding_mode), (first, second, grid)
+        )
+        composed = run(separate, (first, second, grid))
+    assert fused.output.isfinite().all()
+    assert not fused.gradients[2][0, 0, :, axis].any()
+    torch.testing.assert_close(fused.output, composed.output, rtol=0, atol=0)
+    torch.testing.assert_close(fused.gradients, composed.gradients)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_warped_correlation_spreads_nan_only_where_a_tap_and_the_window_reach(backend: str, layout: str) -> None:
+    first, second = (LAYOUTS[layout](features(1, 6, 7, 7, seed=seed).float()) for seed in (0, 1))
+    first[0, 2, 3, 3] = torch.nan
+    second[0, 0, 0, 0] = torch.inf
+    y, x = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
+    grid = torch.stack([x + 0.5, y + 0.5], dim=-1)[None] / 3 - 1  # between pixels: four samples have it as a tap
+    with tk.use_backend(backend):
+        volume = tk.warp_correlation(first, second, grid, radius=1)
+    touched = ~volume.isfinite().all(1)[0]
+    expected = torch.zeros(7, 7, dtype=torch.bool)
+    expected[2:4, 2:4] = expected[:2, :2] = True
+    assert torch.equal(touched, expected)

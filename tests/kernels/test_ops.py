@@ -26,12 +26,14 @@ import tryon_kernels as tk
 CHOSEN = [case for case in sample_inputs() if case.tensors[0].numel() <= 2 * 16 * 9 * 8][::2]
 
 
-def backward_arguments(case: Case, needed: tuple[bool, bool] = (True, True)) -> tuple[object, ...]:
+GRADIENTS = [(op, index) for op in OPS for index in range(3 if op == "warp_correlation" else 2)]
+
+
+def backward_arguments(case: Case, needed: tuple[bool, ...]) -> tuple[object, ...]:
     output = case.overload()(*case.tensors, *case.options)
     grad_output = features(*output.shape, seed=5).to(output.dtype)
-    if case.op == "correlation":
-        return (grad_output, *case.tensors, None if case.options[2] is None else output, *case.options, *needed)
-    return (grad_output, *case.tensors, *case.options, *needed)
+    signs = (None if case.negative_slope is None else output,) if "correlation" in case.op else ()
+    return (grad_output, *case.tensors, *signs, *case.options, *needed)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
@@ -42,10 +44,11 @@ def test_the_op_keeps_torchs_rules(case: Case, layout: str) -> None:
     torch.library.opcheck(case.overload(), (*arguments, *case.options))
 
 
-@pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("unneeded", [None, 0, 1])
 @pytest.mark.parametrize("case", CHOSEN[::2], ids=str)
-def test_the_backward_op_keeps_torchs_rules(case: Case, needed: tuple[bool, bool]) -> None:
+def test_the_backward_op_keeps_torchs_rules(case: Case, unneeded: int | None) -> None:
     backward = getattr(torch.ops.tryon_kernels, f"{case.op}_backward").default
+    needed = tuple(index != unneeded for index in range(len(case.tensors)))
     torch.library.opcheck(backward, backward_arguments(case, needed))
 
 
@@ -80,18 +83,19 @@ def test_second_gradients_are_derivatives(case: Case) -> None:
         assert torch.autograd.gradgradcheck(case.public, leaves, fast_mode=True)
 
 
-@pytest.mark.parametrize("index", [0, 1])
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(("op", "index"), GRADIENTS)
 def test_only_the_gradients_asked_for_are_made(op: str, index: int) -> None:
     case = sample_inputs(op)[0]
-    both = run(case.public, case.tensors).gradients[index]
+    among_all = run(case.public, case.tensors).gradients[index]
     leaves = [tensor.detach().requires_grad_(i == index) for i, tensor in enumerate(case.tensors)]
     output = case.public(*leaves)
     output.backward(features(*output.shape, seed=7))
-    assert torch.equal(leaves[index].grad, both)
-    assert leaves[1 - index].grad is None
-    made = getattr(torch.ops.tryon_kernels, f"{op}_backward")(*backward_arguments(case, (index == 0, index == 1)))
-    assert made[1 - index].numel() == 0
+    assert torch.equal(leaves[index].grad, among_all)
+    needed = tuple(i == index for i in range(len(leaves)))
+    made = getattr(torch.ops.tryon_kernels, f"{op}_backward")(*backward_arguments(case, needed))
+    for i in set(range(len(leaves))) - {index}:
+        assert leaves[i].grad is None
+        assert made[i].numel() == 0
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -110,11 +114,11 @@ def test_torch_compile_takes_it_whole(op: str) -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_autocast_lowers_features_to_be_correlated_and_leaves_positions_and_images(op: str) -> None:
     case = with_dtype(sample_inputs(op)[0], torch.float32)
-    lowered = tuple(tensor.bfloat16() for tensor in case.tensors)
+    lowered = with_dtype(case, torch.bfloat16).tensors
     for backend in BACKENDS:
         with tk.use_backend(backend), torch.autocast("cpu", dtype=torch.bfloat16):
             output = case.public(*case.tensors)
-        if op == "correlation":
+        if "correlation" in op:
             assert torch.equal(output, case.public(*lowered))
         else:
             with tk.use_backend(backend):
@@ -144,11 +148,12 @@ def test_low_features_keep_their_positions_in_float32(backend: str) -> None:
     assert torch.equal(moved[0, 0, 0, :100], (torch.arange(100) + 0.5).bfloat16())
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("op", OPS)
-def test_results_are_the_same_bits_for_any_number_of_threads(op: str) -> None:
+def test_results_are_the_same_bits_for_any_number_of_threads(op: str, layout: str) -> None:
     before = torch.get_num_threads()
     for shape_case in sample_inputs(op):
-        case = with_dtype(shape_case, torch.float32)
+        case = with_dtype(shape_case, torch.float32).mapped(LAYOUTS[layout])
         results = []
         try:
             for threads in (1, 2, 3, 5):

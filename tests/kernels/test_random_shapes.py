@@ -10,7 +10,6 @@ from kernel_inputs import (
     features,
     flow_to,
     grid_to,
-    output_gradient,
     positions,
     run,
     with_dtype,
@@ -23,11 +22,12 @@ LAYOUT = st.sampled_from(sorted(LAYOUTS))
 DTYPE = st.sampled_from((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 
 
-def check(case: Case, dtype: torch.dtype, layouts: tuple[str, str, str]) -> None:
+def check(case: Case, dtype: torch.dtype, layouts: tuple[str, ...]) -> None:
     case = with_dtype(case, dtype)
-    first, second = (LAYOUTS[layout](tensor) for tensor, layout in zip(case.tensors, layouts, strict=False))
-    case = Case(case.op, case.name, (first, second), case.options)
-    grad_output = LAYOUTS[layouts[2]](output_gradient(case.reference(*case.tensors)))
+    *of_tensors, of_gradient = layouts
+    tensors = tuple(LAYOUTS[layout](tensor) for tensor, layout in zip(case.tensors, of_tensors, strict=True))
+    case = Case(case.op, case.name, tensors, case.options)
+    grad_output = LAYOUTS[of_gradient](case.output_gradient())
     with tk.use_backend("cpp"):
         result = run(case.public, case.tensors, grad_output)
     assert_within_rounding(case, result, grad_output)
@@ -67,3 +67,25 @@ def test_sampling(count, channels, size, out, padding_mode, align_corners, dtype
 def test_correlation(count, channels, size, radius, stride, negative_slope, dtype, layouts, seed) -> None:
     pair = features(count, channels, *size, seed=seed), features(count, channels, *size, seed=seed + 1)
     check(Case("correlation", "drawn", pair, (radius, stride, negative_slope)), dtype, layouts)
+
+
+@given(
+    count=st.integers(0, 3),
+    channels=st.integers(1, 150),
+    size=SIZE,
+    out=SIZE,
+    radius=st.integers(0, 3),
+    negative_slope=st.sampled_from((None, 0.0, 0.1, 1.5)),
+    padding_mode=st.sampled_from(("border", "zeros")),
+    align_corners=st.booleans(),
+    dtype=DTYPE,
+    layouts=st.tuples(LAYOUT, LAYOUT, LAYOUT, LAYOUT),
+    seed=st.integers(0, 1000),
+)
+def test_warp_correlation(
+    count, channels, size, out, radius, negative_slope, padding_mode, align_corners, dtype, layouts, seed
+) -> None:
+    pair = features(count, channels, *size, seed=seed), features(count, channels, *out, seed=seed + 1)
+    grid = grid_to(positions(count, *out, size, seed=seed + 2), size, align_corners)
+    options = (radius, negative_slope, padding_mode, align_corners)
+    check(Case("warp_correlation", "drawn", (*pair, grid), options), dtype, layouts)

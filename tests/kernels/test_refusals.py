@@ -69,6 +69,46 @@ REFUSED: dict[str, tuple[Callable[[], Tensor], type[Exception], str]] = {
         ValueError,
         "negative_slope: got -0.1, expected None or a number of 0 or more",
     ),
+    "sampled image without columns": (
+        lambda: tk.warp_correlation(IMAGE[..., :0], IMAGE, GRID),
+        ValueError,
+        "first: got shape 2 x 3 x 4 x 0, expected a height and width of 1 or more",
+    ),
+    "second of another size than the grid": (
+        lambda: tk.warp_correlation(IMAGE, IMAGE, GRID[:, :3]),
+        ValueError,
+        "second: got shape 2 x 3 x 4 x 5, expected that of first sampled by grid, 2 x 3 x 3 x 5",
+    ),
+    "second of another dtype": (
+        lambda: tk.warp_correlation(IMAGE, IMAGE.half(), GRID),
+        TypeError,
+        "second: got torch.float16, expected that of first, torch.float32",
+    ),
+    "fine grid": (
+        lambda: tk.warp_correlation(IMAGE, IMAGE, GRID.double()),
+        TypeError,
+        "grid: got torch.float64, expected torch.float32 with torch.float32 first",
+    ),
+    "grid elsewhere": (
+        lambda: tk.warp_correlation(IMAGE, IMAGE, GRID.to("meta")),
+        ValueError,
+        "grid: is on meta, expected the device of first, cpu",
+    ),
+    "padding to be warped with": (
+        lambda: tk.warp_correlation(IMAGE, IMAGE, GRID, padding_mode="wrap"),
+        ValueError,
+        'padding_mode: got "wrap", expected "zeros" or "border"',
+    ),
+    "negative radius of a warped window": (
+        lambda: tk.warp_correlation(IMAGE, IMAGE, GRID, radius=-1),
+        ValueError,
+        "radius: got -1, expected 0 or more",
+    ),
+    "slope that is no number": (
+        lambda: tk.warp_correlation(IMAGE, IMAGE, GRID, negative_slope=float("nan")),
+        ValueError,
+        "negative_slope: got nan, expected None or a number of 0 or more",
+    ),
 }
 
 
@@ -106,6 +146,35 @@ DIRECT: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "output missing": (
         lambda: ops.correlation_backward(torch.zeros(2, 9, 4, 5), IMAGE, IMAGE, None, 1, 1, 0.1, True, True),
+        "output: expected exactly where there is a negative_slope",
+    ),
+    "warped image": (
+        lambda: ops.warp_correlation(IMAGE[0], IMAGE, GRID, 3, None, "zeros", True),
+        "first: got shape 3 x 4 x 5, expected N x C x H x W",
+    ),
+    "second for a smaller grid": (
+        lambda: ops.warp_correlation(IMAGE, IMAGE, GRID[:, :3], 3, None, "zeros", True),
+        "second: got shape 2 x 3 x 4 x 5, expected 2 x 3 x 3 x 5",
+    ),
+    "second for a warp of another dtype": (
+        lambda: ops.warp_correlation(IMAGE, IMAGE.half(), GRID, 3, None, "zeros", True),
+        "second: got Half, expected Float",
+    ),
+    "warped radius": (lambda: ops.warp_correlation(IMAGE, IMAGE, GRID, -1, None, "zeros", True), "radius: got -1"),
+    "warped slope": (
+        lambda: ops.warp_correlation(IMAGE, IMAGE, GRID, 1, -1.0, "zeros", True),
+        "negative_slope: got -1",
+    ),
+    "warped volume": (
+        lambda: ops.warp_correlation_backward(
+            IMAGE, IMAGE, IMAGE, GRID, None, 1, None, "zeros", True, True, True, True
+        ),
+        "grad_output: got shape 2 x 3 x 4 x 5, expected 2 x 9 x 4 x 5",
+    ),
+    "warped output missing": (
+        lambda: ops.warp_correlation_backward(
+            torch.zeros(2, 9, 4, 5), IMAGE, IMAGE, GRID, None, 1, 0.1, "zeros", True, True, True, True
+        ),
         "output: expected exactly where there is a negative_slope",
     ),
 }

@@ -215,12 +215,12 @@ CorrelationPlan correlation_plan(const Window& window) {
 }
 
 template <class T>
-void correlation_forward(const Window& window, Image<const T> first, Image<const T> second,
+void correlation_forward(const Window& window, const RowSource<T>& first, Image<const T> second,
                          const Activation<T>& activation, Image<T> output, void* memory, int64_t begin, int64_t end) {
   using P = Wide<T>;
   Workspace workspace(memory);
   const Forward<T> at(window, workspace);
-  RowsAround<T, P> rows(window, window.radius, at.layout.around, second, at.around);
+  RowsAround<T, P> rows(window, window.radius, at.layout.around, {second}, at.around);
   const int64_t side = window.side(), pitch = at.layout.around.pitch, volume_pitch = at.layout.volume_band.pitch;
   const int64_t channels = round_up(window.channels, kLanes<P>);
   if (channels != window.channels) std::fill_n(at.band, kBandRows * at.layout.band.row(), P{0});
@@ -229,15 +229,16 @@ void correlation_forward(const Window& window, Image<const T> first, Image<const
   for (int64_t index = begin; index < end; ++index) {
     const Piece piece(window, at.layout.bands, index);
     rows.move_to(piece, [](auto&&...) {});
-    const bool in_place = is_packed<const T, P>(first, window.channels) && piece.width() >= kTilePixels;
-    if (!in_place) at.layout.band.pack(first, piece, at.band);
+    const Image<const T> from = rows_of(first, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
+    const bool in_place = is_packed<const T, P>(from, window.channels) && piece.width() >= kTilePixels;
+    if (!in_place) at.layout.band.pack(from, piece.at_start(), at.band);
     for (int64_t i = 0; i < piece.rows; ++i) {
       const P* centres = at.band + i * at.layout.band.row();
       int64_t centre_pitch = pitch;
       if constexpr (std::is_same_v<T, P>) {
         if (in_place) {
-          centres = pixels_of(first, piece.image, 0, piece.y + i, piece.begin).data;
-          centre_pitch = first.column;
+          centres = pixels_of(from, 0, 0, i, 0).data;
+          centre_pitch = from.column;
         }
       }
       for (int64_t dy = 0; dy < side; ++dy) {
@@ -270,18 +271,18 @@ void correlation_forward(const Window& window, Image<const T> first, Image<const
 // second operand the neighbour is the centre, so its displacement is mirrored.
 template <class T>
 void correlation_backward(const Window& window, Operand operand, Image<const T> grad_output,
-                          const Activation<T>& activation, Image<const T> other, Image<T> gradient, void* memory,
-                          int64_t begin, int64_t end) {
+                          const Activation<T>& activation, const RowSource<T>& other, const RowSink<T>& gradient,
+                          void* memory, int64_t begin, int64_t end) {
   using P = Wide<T>;
   constexpr int64_t kStep = kTileVectors * kLanes<P>;
   const bool mirrored = operand == Operand::kSecond;
   Workspace workspace(memory);
   const Backward<T> at(window, operand, workspace);
   RowsAround<T, P> rows(window, window.radius, at.layout.around, other, at.around);
-  RowsAround<T, P> grads(window, mirrored ? window.radius : 0, at.layout.volume_around, grad_output, at.weights);
+  RowsAround<T, P> grads(window, mirrored ? window.radius : 0, at.layout.volume_around, {grad_output}, at.weights);
   const int64_t side = window.side(), pitch = at.layout.around.pitch, volume_pitch = at.layout.volume_around.pitch;
   const int64_t channels = round_up(window.channels, kLanes<P>);
-  const P scale = P{1} / static_cast<P>(window.channels), slope = activation.negative_slope * scale;
+  const P scale = P{1} / static_cast<P>(window.divisor), slope = activation.negative_slope * scale;
   const WeightSteps steps = mirrored ? WeightSteps{volume_pitch - 1, 1} : WeightSteps{1, volume_pitch - 1};
 
   for (int64_t index = begin; index < end; ++index) {
@@ -294,7 +295,8 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
       for (int64_t i = 0; i < (last - first) * volume_pitch; ++i)
         row[i] *= activation.used && !(at.signs[i] > 0) ? slope : scale;
     });
-    const bool in_place = is_packed<T, P>(gradient, window.channels) && piece.width() >= kTilePixels;
+    const Image<T> to = gradient.take ? gradient.image : starting_at(gradient.image, piece.image, piece.y, piece.begin);
+    const bool in_place = is_packed<T, P>(to, window.channels) && piece.width() >= kTilePixels;
     for (int64_t i = 0; i < piece.rows; ++i) {
       const int64_t y = piece.y + i;
       for (int64_t dy = 0; dy < side; ++dy) {
@@ -306,8 +308,8 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
       int64_t result_pitch = pitch;
       if constexpr (std::is_same_v<T, P>) {
         if (in_place) {
-          result = pixels_of(gradient, piece.image, 0, y, piece.begin).data;
-          result_pitch = gradient.column;
+          result = pixels_of(to, 0, 0, i, 0).data;
+          result_pitch = to.column;
         }
       }
       const auto gather = [&]<int Vectors>(int64_t c) {
@@ -318,9 +320,12 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
       };
       int64_t c = 0;
       for (; c + kStep <= channels; c += kStep) gather.template operator()<kTileVectors>(c);
+      for (; c + kStep / 2 <= channels; c += kStep / 2) gather.template operator()<kTileVectors / 2>(c);
       for (; c < channels; c += kLanes<P>) gather.template operator()<1>(c);
     }
-    if (!in_place) at.layout.band.unpack(at.band, piece, gradient);
+    if (!in_place) at.layout.band.unpack(at.band, piece.at_start(), to);
+    if (gradient.take)
+      gradient.take(gradient.taker, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
   }
 }
 
@@ -337,8 +342,8 @@ constexpr CorrelationKernels<BFloat16> kMatrixKernels{
       const CorrelationPlan vectors = correlation_plan<BFloat16>(window);
       return suits_matrices(window) ? matrix_plan(window, vectors) : vectors;
     },
-    [](const Window& window, auto... arguments) {
-      (suits_matrices(window) ? matrix_forward : correlation_forward<BFloat16>)(window, arguments...);
+    [](const Window& window, const RowSource<BFloat16>& first, auto... arguments) {
+      (suits_matrices(window) ? matrix_forward : correlation_forward<BFloat16>)(window, first, arguments...);
     },
     correlation_backward<BFloat16>};
 #endif

@@ -15,6 +15,7 @@ namespace tryon_kernels {
 
 struct Window {
   int64_t channels, height, width, radius;
+  int64_t divisor = channels;  // of the sums: larger where these channels are some of a map's
   int64_t side() const { return 2 * radius + 1; }
 };
 
@@ -28,6 +29,25 @@ struct Activation {
 
 enum class Operand { kFirst, kSecond };
 
+// Where a kernel reads rows: in an image or, if there is `make`, where it puts the columns [begin, end) of the rows
+// [first, last) when they are wanted. What it gives starts with the first of these pixels and holds until the next
+// call.
+template <class T>
+struct RowSource {
+  Image<const T> image;
+  Image<const T> (*make)(void* maker, int64_t n, int64_t first, int64_t last, int64_t begin, int64_t end) = nullptr;
+  void* maker = nullptr;
+};
+
+// Where a kernel writes rows: to an image or, if there is `take`, always to its beginning, to be taken at once.
+template <class T>
+struct RowSink {
+  Image<T> image;
+  void (*take)(void* taker, int64_t n, int64_t first, int64_t last, int64_t begin, int64_t end) = nullptr;
+  void* taker = nullptr;
+};
+
+constexpr int64_t kMostRows = 4;  // are made or taken at a time
 constexpr int64_t kWorkspaceAlignment = 64;
 
 struct CorrelationPlan {
@@ -38,11 +58,11 @@ struct CorrelationPlan {
 template <class T>
 struct CorrelationKernels {
   CorrelationPlan (*plan)(const Window& window);
-  void (*forward)(const Window& window, Image<const T> first, Image<const T> second, const Activation<T>& activation,
-                  Image<T> output, void* workspace, int64_t begin, int64_t end);
+  void (*forward)(const Window& window, const RowSource<T>& first, Image<const T> second,
+                  const Activation<T>& activation, Image<T> output, void* workspace, int64_t begin, int64_t end);
   // Gradient of one operand from that of the output and the other operand.
   void (*backward)(const Window& window, Operand operand, Image<const T> grad_output, const Activation<T>& activation,
-                   Image<const T> other, Image<T> gradient, void* workspace, int64_t begin, int64_t end);
+                   const RowSource<T>& other, const RowSink<T>& gradient, void* workspace, int64_t begin, int64_t end);
 };
 
 }  // namespace tryon_kernels

@@ -106,15 +106,16 @@ class MatrixForward {
         neighbours_(workspace.take<const Pair*>(layout_.products)),
         block_sums_(workspace.take<float*>(layout_.products)) {}
 
-  void run(const Image<const BFloat16>& first, const Image<const BFloat16>& second,
+  void run(const RowSource<BFloat16>& first, const Image<const BFloat16>& second,
            const Activation<BFloat16>& activation, const Image<BFloat16>& output, int64_t begin, int64_t end) {
     PairsAround around(window_, layout_, second, around_);
     std::fill_n(row_, layout_.row(), Pair{0});
     for (int64_t index = begin; index < end; ++index) {
       const Piece piece(window_, layout_.bands, index);
       around.move_to(piece);
+      const auto rows = rows_of(first, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
       for (int64_t i = 0; i < piece.rows; ++i) {
-        const auto from = pixels_of(first, piece.image, 0, piece.y + i, piece.begin);
+        const auto from = pixels_of(rows, 0, 0, i, 0);
         const void* pixels = from.data;
         int64_t pixel_bytes = from.column * static_cast<int64_t>(sizeof(BFloat16));
         if (from.channel != 1 || window_.channels % kMatrixDepth != 0 || piece.width() < kMatrixRows) {
@@ -182,7 +183,7 @@ inline CorrelationPlan matrix_plan(const Window& window, const CorrelationPlan& 
   return {vectors.pieces, std::max(vectors.workspace, workspace.taken())};
 }
 
-inline void matrix_forward(const Window& window, Image<const BFloat16> first, Image<const BFloat16> second,
+inline void matrix_forward(const Window& window, const RowSource<BFloat16>& first, Image<const BFloat16> second,
                            const Activation<BFloat16>& activation, Image<BFloat16> output, void* memory, int64_t begin,
                            int64_t end) {
   const Matrices matrices;

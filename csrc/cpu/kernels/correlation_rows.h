@@ -18,6 +18,7 @@ constexpr int64_t kSmallestStrip = 24;  // the radius's columns on both sides ar
 // Rows that are worked on together. Each visit of a plane then reads or writes so many rows that follow one another,
 // which matters because every plane is another page of memory.
 constexpr int64_t kBandRows = 2;
+static_assert(kBandRows <= kMostRows);
 
 // How an image is cut into bands of rows, and these into strips of columns.
 struct Bands {
@@ -44,7 +45,29 @@ struct Piece {
         end(std::min(begin + bands.width, window.width)) {}
 
   int64_t width() const { return end - begin; }
+
+  // The same in an image that starts with its first pixel.
+  Piece at_start() const {
+    Piece piece = *this;
+    piece.image = piece.y = piece.begin = 0;
+    piece.end = width();
+    return piece;
+  }
 };
+
+// An image from one of its pixels on.
+template <class T>
+Image<T> starting_at(Image<T> image, int64_t n, int64_t y, int64_t x) {
+  image.data = pixels_of(image, n, 0, y, x).data;
+  return image;
+}
+
+// The columns [begin, end) of the rows [first, last), as an image that starts with the first of these pixels.
+template <class T>
+Image<const T> rows_of(const RowSource<T>& source, int64_t n, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  return source.make ? source.make(source.maker, n, first, last, begin, end)
+                     : starting_at(source.image, n, first, begin);
+}
 
 // Whether an image's pixels can be used where they are, as whole vectors of the wide format.
 template <class T, class P>
@@ -125,7 +148,7 @@ class Ring {
 template <class T, class P>
 class RowsAround {
  public:
-  RowsAround(const Window& window, int64_t radius, const Packed<P>& packed, Image<const T> from, P* memory)
+  RowsAround(const Window& window, int64_t radius, const Packed<P>& packed, const RowSource<T>& from, P* memory)
       : ring_(window, radius), width_(window.width), radius_(radius), packed_(packed), from_(from), memory_(memory) {
     if (packed.channels % kLanes<P> != 0) std::fill_n(memory, size(radius, packed), P{0});  // vectors are read whole
   }
@@ -151,11 +174,16 @@ class RowsAround {
     const int64_t left = piece.begin - radius_, pitch = packed_.pitch;
     const int64_t begin = std::max<int64_t>(left, 0), end = std::min(left + packed_.columns, width_);
     const int64_t before = (begin - left) * pitch, behind = (end - left) * pitch;
-    for_each_channel_block<P>(from_, packed_.channels, [&](int64_t c, int64_t count) {
-      for (int64_t y = first; y < last; ++y)
-        copy_pixels(pixels_of(from_, piece.image, c, y, begin), Pixels<P>{slot(y) + before + c, 1, pitch}, count,
-                    end - begin);
-    });
+    const int64_t at_a_time = from_.make ? kMostRows : last - first;
+    for (int64_t next = first; next < last; next += at_a_time) {
+      const int64_t rows = std::min(at_a_time, last - next);
+      const Image<const T> from = rows_of(from_, piece.image, next, next + rows, begin, end);
+      for_each_channel_block<P>(from, packed_.channels, [&](int64_t c, int64_t count) {
+        for (int64_t i = 0; i < rows; ++i)
+          copy_pixels(pixels_of(from, 0, c, i, 0), Pixels<P>{slot(next + i) + before + c, 1, pitch}, count,
+                      end - begin);
+      });
+    }
     for (int64_t y = first; y < last; ++y) {
       std::fill(slot(y), slot(y) + before, P{0});
       std::fill(slot(y) + behind, slot(y) + packed_.row(), P{0});
@@ -166,7 +194,7 @@ class RowsAround {
   Ring ring_;
   const int64_t width_, radius_;
   const Packed<P> packed_;
-  const Image<const T> from_;
+  const RowSource<T> from_;
   P* const memory_;
 };
 

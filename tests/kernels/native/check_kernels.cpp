@@ -13,11 +13,13 @@
 
 #include "cpu/kernels/correlation.h"
 #include "cpu/kernels/sample.h"
+#include "cpu/kernels/scatter.h"
 
 namespace tryon_kernels {
 namespace TRYON_KERNELS_VARIANT {
 extern const Table<CorrelationKernels> kCorrelation;
 extern const Table<SampleKernels> kSample;
+extern const Table<ScatterKernels> kScatter;
 }  // namespace TRYON_KERNELS_VARIANT
 
 namespace {
@@ -110,13 +112,13 @@ void check_correlation(const Shape& shape, int64_t radius, double slope, bool ch
 
   Activation<T> activation{static_cast<Wide<T>>(slope), {}, slope != 1};
   in_threads_with_workspace([&](void* workspace, int64_t begin, int64_t end) {
-    kernels.forward(window, first.constant(), second.constant(), activation, output.image, workspace, begin, end);
+    kernels.forward(window, {first.constant()}, second.constant(), activation, output.image, workspace, begin, end);
   });
   activation.output = output.constant();
   const auto backward = [&](Operand operand, Tensor<T>& other, Tensor<T>& gradient) {
     in_threads_with_workspace([&](void* workspace, int64_t begin, int64_t end) {
-      kernels.backward(window, operand, grad.constant(), activation, other.constant(), gradient.image, workspace, begin,
-                       end);
+      kernels.backward(window, operand, grad.constant(), activation, {other.constant()}, {gradient.image}, workspace,
+                       begin, end);
     });
   };
   backward(Operand::kFirst, second, grad_first);
@@ -178,6 +180,35 @@ struct Taps {
     derivative = moved == at ? 1 : 0;
   }
 };
+
+// The input's gradient, row by row of the output, and what it is to be: sums of so many products, of such a size.
+template <class T>
+void check_scattering(const Sampling& sampling, int64_t images, Tensor<T>& grad, const Positions<const Wide<T>>& at,
+                      const std::vector<double>& wanted, double size) {
+  using P = Wide<T>;
+  const auto& kernels = std::get<ScatterKernels<T>>(TRYON_KERNELS_VARIANT::kScatter);
+  Tensor<T> found({images, sampling.channels, sampling.height, sampling.width}, grad.image.channel == 1);
+  Sampling row = sampling;
+  row.out_height = 1;
+  size_t next = 0;
+  for (int64_t n = 0; n < images; ++n) {
+    const int64_t pitch = pitch_of_sums(sampling.channels);
+    std::vector<P> memory(sampling.height * sampling.width * pitch);
+    for (int64_t y = 0; y < sampling.out_height; ++y) {
+      Image<const T> gradients = grad.constant();
+      gradients.data += n * gradients.image + y * gradients.row;
+      kernels.add_row(row, gradients, {at.data + n * at.image + y * at.row, 0, at.axis, at.row, at.column},
+                      {memory.data(), pitch});
+    }
+    Image<T> image = found.image;
+    image.data += n * image.image;
+    kernels.store(sampling, {memory.data(), pitch}, image);
+    for (int64_t c = 0; c < sampling.channels; ++c)
+      for (int64_t y = 0; y < sampling.height; ++y)
+        for (int64_t x = 0; x < sampling.width; ++x)
+          expect_near<T>("gradient of the input", found.value(n, c, y, x), wanted[next++], 4, size);
+  }
+}
 
 template <class T>
 void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, Coordinates kind, bool border,
@@ -266,6 +297,8 @@ void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, C
           expect_near<T>("gradient of input", grad_input.value(n, c, y, x), input_sums[at_tap], products,
                          off + static_cast<double>(products));
         }
+  if (kind != Coordinates::kPixelOffsets)  // those depend on the row, and no row comes alone
+    check_scattering<T>(sampling, out.images, grad, at, input_sums, static_cast<double>(out_height * out_width) * off);
 }
 
 template <class T>
