@@ -25,7 +25,7 @@ FOLDER = Path(__file__).with_name("results")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options beside pytest's own."""
     group = parser.getgroup("benchmarks")
-    group.addoption("--budget", type=float, default=50, help="seconds of timing in all (default: %(default)s)")
+    group.addoption("--budget", type=float, default=40, help="seconds of timing in all (default: %(default)s)")
     group.addoption("--no-compile", action="store_true", help="leave torch.compile out, for a quick look")
     group.addoption("--system-allocator", action="store_true", help="let the C library give freed memory back")
     group.addoption(

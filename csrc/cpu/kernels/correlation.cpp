@@ -99,21 +99,22 @@ inline void multiply_tile(const P* centres, int64_t centre_pitch, const P* neigh
   }
 }
 
-// One row's tiles, whose sums lie `step` apart.
+// One row's tiles, whose sums lie `step` apart; between them, something of the next piece is fetched.
 struct MultiplyRow {
   template <int Displacements, class P>
   static void run(const P* centres, int64_t centre_pitch, const P* neighbours, int64_t pitch, int64_t channels,
-                  int64_t width, const Finish<P>& finish, P* sums, int64_t step) {
+                  int64_t width, const Finish<P>& finish, P* sums, int64_t step, Ahead& ahead) {
     for_each_tile(width, [&](int64_t x) {
       multiply_tile<Displacements>(centres + x * centre_pitch, centre_pitch, neighbours + x * pitch, pitch, channels,
                                    finish, sums);
       sums += step;
+      ahead.fetch();
     });
   }
 
   // For a number of displacements known at run time only.
   template <class... Arguments, int... Less>
-  static void run(int64_t displacements, std::integer_sequence<int, Less...>, const Arguments&... arguments) {
+  static void run(int64_t displacements, std::integer_sequence<int, Less...>, Arguments&&... arguments) {
     ((displacements == Less + 1 ? run<Less + 1>(arguments...) : void()), ...);
   }
 };
@@ -232,6 +233,10 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
     const Image<const T> from = rows_of(first, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
     const bool in_place = is_packed<const T, P>(from, window.channels) && piece.width() >= kTilePixels;
     if (!in_place) at.layout.band.pack(from, piece.at_start(), at.band);
+    Ahead ahead;
+    ahead.add(second, window, piece, piece.rows + window.radius);
+    if (in_place && first.make == nullptr) ahead.add(first.image, window, piece, piece.rows);
+    ahead.divide_by(piece.rows * side * at.spans * parts(piece.width(), kTilePixels));
     for (int64_t i = 0; i < piece.rows; ++i) {
       const P* centres = at.band + i * at.layout.band.row();
       int64_t centre_pitch = pitch;
@@ -245,7 +250,7 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
         for_each_span(side, [&](int64_t span, int64_t dx, int64_t displacements) {
           MultiplyRow::run(displacements, std::make_integer_sequence<int, kTileDisplacements>(), centres, centre_pitch,
                            rows.row(piece.y + i + dy - window.radius) + dx * pitch, pitch, channels, piece.width(),
-                           finish, at.sums + (dy * at.spans + span) * kTileSums<P>, at.step);
+                           finish, at.sums + (dy * at.spans + span) * kTileSums<P>, at.step, ahead);
         });
       }
       const P* sums = at.sums;

@@ -69,6 +69,40 @@ Image<const T> rows_of(const RowSource<T>& source, int64_t n, int64_t first, int
                      : starting_at(source.image, n, first, begin);
 }
 
+// Brings what the next piece reads towards the second-level cache, a few lines at a time while this one is computed.
+// Only where channels are together: planes are too far apart for that cache to keep a line of each.
+class Ahead {
+ public:
+  // The rows of a piece that lie `below` those of this one.
+  template <class T>
+  void add(const Image<T>& image, const Window& window, const Piece& piece, int64_t below) {
+    const int64_t y = piece.y + below, rows = std::min(piece.rows, window.height - y);
+    if (image.channel != 1 || image.row != window.width * image.column || piece.width() != window.width || rows <= 0)
+      return;
+    runs_[count_++] = {reinterpret_cast<const char*>(pixels_of(image, piece.image, 0, y, 0).data),
+                       parts(rows * image.row * static_cast<int64_t>(sizeof(T)), kLineBytes)};
+  }
+
+  // All of it in so many times.
+  void divide_by(int64_t times) { share_ = parts(runs_[0].lines + runs_[1].lines, times); }
+
+  void fetch() {
+    for (int64_t i = 0; i < share_ && at_ < count_; ++i) {
+      __builtin_prefetch(runs_[at_].start + line_ * kLineBytes, 0, 2);
+      if (++line_ == runs_[at_].lines) ++at_, line_ = 0;
+    }
+  }
+
+ private:
+  struct Run {
+    const char* start = nullptr;
+    int64_t lines = 0;
+  };
+  Run runs_[2];
+  int count_ = 0, at_ = 0;
+  int64_t line_ = 0, share_ = 0;
+};
+
 // Whether an image's pixels can be used where they are, as whole vectors of the wide format.
 template <class T, class P>
 bool is_packed(const Image<T>& image, int64_t channels) {
