@@ -123,6 +123,27 @@ inline void store_narrow<Half>(Half* to, Vector<float> value) {
 }
 #endif
 
+// Numbers that follow are `step` apart from these. A plane away, each is another page of memory, of which no cache has
+// the line: a line that is written whole then goes past the caches, and need not be read first.
+template <class T>
+inline void store_apart(T* to, Vector<Wide<T>> value, [[maybe_unused]] int64_t step) {
+#if defined(__AVX512F__)
+  constexpr int64_t kFar = 8192 / sizeof(T);
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    if (step >= kFar && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0)
+      return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
+  }
+#endif
+  store_narrow<T>(to, value);
+}
+
+// Afterwards, other threads see what was stored so.
+inline void settle_stores() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
 // Fewer than a vector's lanes; the others are read as 0 and not written.
 template <class T>
 inline Vector<Wide<T>> load_some(const T* from, int64_t count) {

@@ -99,7 +99,11 @@ void unpack(const P* from, int64_t channels, int64_t count, T* to, const Image<T
       Vector<P> channel[4], triple[3];
       load_together<4>(from + 4 * i, count - i, channel);
       if (image.column == 1) {
-        for (int64_t c = 0; c < channels; ++c) store_up_to<T>(to + c * image.channel + i, channel[c], count - i);
+        for (int64_t c = 0; c < channels; ++c) {
+          T* const plane = to + c * image.channel + i;
+          count - i >= kStep ? store_apart<T>(plane, channel[c], image.channel)
+                             : store_some<T>(plane, channel[c], count - i);
+        }
       } else {
         std::copy_n(channel, 3, triple);
         store_together<3>(to + 3 * i, count - i, triple);

@@ -60,11 +60,12 @@ template <class T>
           sum += weight[0][1] * value[0][1];
           sum += weight[1][0] * value[1][0];
           sum += weight[1][1] * value[1][1];
-          store_up_to<T>(to, sum, lanes);
+          lanes >= kLanes<P> ? store_apart<T>(to, sum, output.channel) : store_some<T>(to, sum, lanes);
         }
       });
     });
   });
+  settle_stores();
 }
 
 template <class P>
