@@ -11,11 +11,13 @@
 namespace tryon_kernels {
 namespace {
 
-// What is in registers at once. A load serves up to three products, so the loads, of which a core does two a cycle,
-// keep up with the multiply-adds, of which it also does two.
+// What is in registers at once. A load serves up to three products, so that loads, of which a core does as many a cycle
+// as multiply-adds or fewer, keep up with these.
 constexpr int kTilePixels = 3;                                // neighbours in a row
 constexpr int kTileDisplacements = kRegisters == 32 ? 7 : 4;  // the product: so many horizontal displacements of each
 constexpr int kTileVectors = kRegisters == 32 ? 8 : 4;        // the gradients: so many vectors of channels of each
+
+constexpr size_t kBeyondCaches = 2 * 1024 * 1024;  // bytes of an image whose gradient the caches do not keep
 
 // A call's memory: the rows around of one operand, a band of the other or of a gradient, and the same of the volume or
 // of its gradient.
@@ -148,7 +150,7 @@ struct WeightSteps {
 // Weighted sums of the neighbours of the tile's pixels, for `Vectors` vectors of channels.
 template <int Vectors, class P>
 void gather_tile(const WindowRow<P>* rows, int64_t side, int64_t pitch, int64_t at, int64_t weights_at,
-                 const WeightSteps& steps, P* result, int64_t result_pitch) {
+                 const WeightSteps& steps, P* result, int64_t result_pitch, bool past_caches) {
   Vector<P> sums[kTilePixels][Vectors] = {};
   const auto neighbour = [&]<int First, int Last>(int64_t row, int64_t column) {
     add_neighbour<First, Last>(rows[row].neighbours + at + column * pitch,
@@ -170,7 +172,7 @@ void gather_tile(const WindowRow<P>* rows, int64_t side, int64_t pitch, int64_t 
 #pragma GCC unroll 8
   for (int p = 0; p < kTilePixels; ++p)
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) store_lanes(result + p * result_pitch + v * kLanes<P>, sums[p][v]);
+    for (int v = 0; v < Vectors; ++v) store_line<P>(result + p * result_pitch + v * kLanes<P>, sums[p][v], past_caches);
 }
 
 template <class T>
@@ -303,6 +305,7 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
     });
     const Image<T> to = gradient.take ? gradient.image : starting_at(gradient.image, piece.image, piece.y, piece.begin);
     const bool in_place = is_packed<T, P>(to, window.channels) && piece.width() >= kTilePixels;
+    const bool past_caches = in_place && !gradient.take && window.height * to.row * sizeof(T) >= kBeyondCaches;
     for (int64_t i = 0; i < piece.rows; ++i) {
       const int64_t y = piece.y + i;
       for (int64_t dy = 0; dy < side; ++dy) {
@@ -321,7 +324,7 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
       const auto gather = [&]<int Vectors>(int64_t c) {
         for_each_tile(piece.width(), [&](int64_t x) {
           gather_tile<Vectors>(at.window_rows, side, pitch, x * pitch + c, x * volume_pitch, steps,
-                               result + x * result_pitch + c, result_pitch);
+                               result + x * result_pitch + c, result_pitch, past_caches);
         });
       };
       int64_t c = 0;

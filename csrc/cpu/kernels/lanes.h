@@ -123,14 +123,18 @@ inline void store_narrow<Half>(Half* to, Vector<float> value) {
 }
 #endif
 
-// Numbers that follow are `step` apart from these. A plane away, each is another page of memory, of which no cache has
-// the line: a line that is written whole then goes past the caches, and need not be read first.
+// A plane away, a line is on another page of memory, and no cache has it.
 template <class T>
-inline void store_apart(T* to, Vector<Wide<T>> value, [[maybe_unused]] int64_t step) {
+constexpr bool is_far(int64_t step) {
+  return step * static_cast<int64_t>(sizeof(T)) >= 8192;
+}
+
+// A line that is written whole past the caches need not be read first.
+template <class T>
+inline void store_line(T* to, Vector<Wide<T>> value, [[maybe_unused]] bool past_caches) {
 #if defined(__AVX512F__)
-  constexpr int64_t kFar = 8192 / sizeof(T);
   if constexpr (std::is_same_v<T, Wide<T>>) {
-    if (step >= kFar && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0)
+    if (past_caches && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0)
       return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
   }
 #endif

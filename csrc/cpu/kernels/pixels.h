@@ -41,7 +41,7 @@ inline void transpose_square(const From* from, int64_t from_step, To* to, int64_
   for (int64_t i = 0; i < kLanes<P>; ++i) square[i] = load_wide(from + i * from_step);
   transpose<P>(square);
 #pragma GCC unroll 16
-  for (int64_t i = 0; i < kLanes<P>; ++i) store_apart<To>(to + i * to_step, square[i], to_step);
+  for (int64_t i = 0; i < kLanes<P>; ++i) store_line<To>(to + i * to_step, square[i], is_far<To>(to_step));
 }
 
 // Rows of numbers that follow one another to columns of such; the last squares may overlap those before.

@@ -101,7 +101,7 @@ void unpack(const P* from, int64_t channels, int64_t count, T* to, const Image<T
       if (image.column == 1) {
         for (int64_t c = 0; c < channels; ++c) {
           T* const plane = to + c * image.channel + i;
-          count - i >= kStep ? store_apart<T>(plane, channel[c], image.channel)
+          count - i >= kStep ? store_line<T>(plane, channel[c], is_far<T>(image.channel))
                              : store_some<T>(plane, channel[c], count - i);
         }
       } else {

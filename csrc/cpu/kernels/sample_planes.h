@@ -60,7 +60,7 @@ template <class T>
           sum += weight[0][1] * value[0][1];
           sum += weight[1][0] * value[1][0];
           sum += weight[1][1] * value[1][1];
-          lanes >= kLanes<P> ? store_apart<T>(to, sum, output.channel) : store_some<T>(to, sum, lanes);
+          lanes >= kLanes<P> ? store_line<T>(to, sum, is_far<T>(output.channel)) : store_some<T>(to, sum, lanes);
         }
       });
     });
