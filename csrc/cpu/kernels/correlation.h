@@ -47,7 +47,7 @@ struct RowSink {
   void* taker = nullptr;
 };
 
-constexpr int64_t kMostRows = 4;  // are made or taken at a time
+constexpr int64_t kMostRows = 8;  // are made or taken at a time: fewer visit planes more often, more need more memory
 constexpr int64_t kWorkspaceAlignment = 64;
 
 struct CorrelationPlan {
