@@ -143,7 +143,8 @@ class BuildKernels(build_ext):
         listed = "-DTRYON_KERNELS_VARIANTS=" + "".join(f"VARIANT({name})" for name in names_of(variants()))
         units = [("host", source, (*headers, listed)) for source in HOST_SOURCES]
         for name, options in variants().items():
-            units += [(name, source, (*options, f"-DTRYON_KERNELS_VARIANT={name}")) for source in KERNEL_SOURCES]
+            kernel = (*options, "-fno-exceptions", f"-DTRYON_KERNELS_VARIANT={name}")
+            units += [(name, source, kernel) for source in KERNEL_SOURCES]
         objects = [Path(self.build_temp, part, source).with_suffix(".o") for part, source, _ in units]
         for file in objects:
             file.parent.mkdir(parents=True, exist_ok=True)
