@@ -21,7 +21,7 @@ help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
 	@echo 'make benchmark  time every operation beside stock torch'
-	@echo 'make fuzz   3,000 drawn cases against the references; make large: tensors of more than 2^31 elements'
+	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make threads   the kernels in two threads under ThreadSanitizer'
 	@echo 'make aarch64   cross-compile the kernels and check them under qemu-aarch64'
