@@ -5,7 +5,18 @@
 #include <algorithm>
 #include <cstdint>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace tryon_kernels {
+
+// Kernels may store past the caches, which other threads need not see in order before this.
+inline void settle_stores() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
 
 inline int64_t thread_count() { return torch::stable::get_num_threads(); }
 
@@ -15,7 +26,11 @@ template <class Body>
 void for_each_range(int64_t count, int64_t cost, const Body& body) {
   constexpr int64_t kWorthAThread = 16384;
   if (count > 0)
-    torch::stable::parallel_for(0, count, std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, cost)), body);
+    torch::stable::parallel_for(0, count, std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, cost)),
+                                [&](int64_t begin, int64_t end) {
+                                  body(begin, end);
+                                  settle_stores();
+                                });
 }
 
 }  // namespace tryon_kernels

@@ -272,7 +272,6 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
     }
     at.layout.volume_band.unpack(at.volume, piece, output);
   }
-  settle_stores();
 }
 
 // What the gradient of each pixel takes from each neighbour is the output's gradient, divided by the channels. For the
@@ -336,7 +335,6 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
     if (gradient.take)
       gradient.take(gradient.taker, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
   }
-  settle_stores();
 }
 
 template <class T>

@@ -129,7 +129,7 @@ constexpr bool is_far(int64_t step) {
   return step * static_cast<int64_t>(sizeof(T)) >= 8192;
 }
 
-// A line that is written whole past the caches need not be read first.
+// A line that is written whole past the caches need not be read first. The caller settles such stores.
 template <class T>
 inline void store_line(T* to, Vector<Wide<T>> value, [[maybe_unused]] bool past_caches) {
 #if defined(__AVX512F__)
@@ -139,13 +139,6 @@ inline void store_line(T* to, Vector<Wide<T>> value, [[maybe_unused]] bool past_
   }
 #endif
   store_narrow<T>(to, value);
-}
-
-// Afterwards, other threads see what was stored so.
-inline void settle_stores() {
-#if defined(__AVX512F__)
-  _mm_sfence();
-#endif
 }
 
 // Fewer than a vector's lanes; the others are read as 0 and not written.

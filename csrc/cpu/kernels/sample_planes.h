@@ -65,7 +65,6 @@ template <class T>
       });
     });
   });
-  settle_stores();
 }
 
 template <class P>

@@ -122,7 +122,6 @@ void scatter_band(const Sampling& sampling, const Image<const T>& grad_output,
               band.first_row * grad_input.row;
   for (int64_t row = 0; row < band.rows; ++row, result += grad_input.row, sums += sampling.width * K)
     unpack<K>(sums, channels, sampling.width, result, grad_input);
-  settle_stores();
 }
 
 }  // namespace
