@@ -80,9 +80,13 @@ def variants() -> dict[str, tuple[str, ...]]:
     return {name: options for name, options in known.items() if compiles("", *options).returncode == 0}
 
 
-def names_of(compiled: Iterable[str]) -> list[str]:
-    """The variants to choose from, best first: AMX is a few instructions more in the object for AVX-512."""
-    return [name for each in compiled for name in (("amx", each) if each == "avx512" else (each,))]
+def listed(compiled: Iterable[str]) -> str:
+    """The variants to choose from, best first, as csrc/cpu/variants.cpp wants them.
+
+    AMX is one table more in AVX-512's object for the correlation; it samples as AVX-512 does.
+    """
+    amx = {"avx512": "VARIANT(amx,avx512)"}
+    return "".join(f"{amx.get(name, '')}VARIANT({name},{name})" for name in compiled)
 
 
 def compiles(source: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -140,8 +144,8 @@ class BuildKernels(build_ext):
             *("-isystem", str(include), f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"),
             f"-ffile-prefix-map={include}/=",  # the headers' messages name their files: not by this machine's paths
         )
-        listed = "-DTRYON_KERNELS_VARIANTS=" + "".join(f"VARIANT({name})" for name in names_of(variants()))
-        units = [("host", source, (*headers, listed)) for source in HOST_SOURCES]
+        names = f"-DTRYON_KERNELS_VARIANTS={listed(variants())}"
+        units = [("host", source, (*headers, names)) for source in HOST_SOURCES]
         for name, options in variants().items():
             kernel = (*options, "-fno-exceptions", f"-DTRYON_KERNELS_VARIANT={name}")
             units += [(name, source, kernel) for source in KERNEL_SOURCES]

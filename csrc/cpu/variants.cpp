@@ -11,12 +11,15 @@
 #include <unistd.h>
 #endif
 
-// TRYON_KERNELS_VARIANTS is VARIANT(name) for each variant built, best first.
+// TRYON_KERNELS_VARIANTS is VARIANT(name, sampling) for each variant built, best first: its correlation is its own, its
+// sampling that of the variant named second.
 namespace tryon_kernels {
 
-#define VARIANT(name)                                  \
+#define VARIANT(name, sampling)                        \
   namespace name {                                     \
   extern const Table<CorrelationKernels> kCorrelation; \
+  }                                                    \
+  namespace sampling {                                 \
   extern const Table<SampleKernels> kSample;           \
   extern const Table<ScatterKernels> kScatter;         \
   }
@@ -51,7 +54,7 @@ bool amx() {
 #endif
 }  // namespace runs_here
 
-#define VARIANT(name) {#name, runs_here::name, &name::kCorrelation, &name::kSample, &name::kScatter},
+#define VARIANT(name, sampling) {#name, runs_here::name, &name::kCorrelation, &sampling::kSample, &sampling::kScatter},
 constexpr Variant kVariants[] = {TRYON_KERNELS_VARIANTS};
 #undef VARIANT
 

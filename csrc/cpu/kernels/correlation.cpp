@@ -364,7 +364,7 @@ constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels
                                                        kKernels<BFloat16>};
 }  // namespace TRYON_KERNELS_VARIANT
 
-// CPUs with AMX have all of AVX-512, so their tables live in its object.
+// CPUs with AMX have all of AVX-512, so their table lives in its object.
 #if defined(__AVX512F__)
 namespace amx {
 extern const Table<CorrelationKernels> kCorrelation;

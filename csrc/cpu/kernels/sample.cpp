@@ -94,11 +94,4 @@ namespace TRYON_KERNELS_VARIANT {
 extern const Table<SampleKernels> kSample;
 constinit const Table<SampleKernels> kSample{kKernels<float>, kKernels<double>, kKernels<Half>, kKernels<BFloat16>};
 }  // namespace TRYON_KERNELS_VARIANT
-
-#if defined(__AVX512F__)
-namespace amx {
-extern const Table<SampleKernels> kSample;
-constinit const Table<SampleKernels> kSample = avx512::kSample;
-}  // namespace amx
-#endif
 }  // namespace tryon_kernels

@@ -75,11 +75,4 @@ namespace TRYON_KERNELS_VARIANT {
 extern const Table<ScatterKernels> kScatter;
 constinit const Table<ScatterKernels> kScatter{kKernels<float>, kKernels<double>, kKernels<Half>, kKernels<BFloat16>};
 }  // namespace TRYON_KERNELS_VARIANT
-
-#if defined(__AVX512F__)
-namespace amx {
-extern const Table<ScatterKernels> kScatter;
-constinit const Table<ScatterKernels> kScatter = avx512::kScatter;
-}  // namespace amx
-#endif
 }  // namespace tryon_kernels
