@@ -13,7 +13,7 @@ Window check(const Tensor& first, const Tensor& second, int64_t radius, int64_t 
   check_dtype("second", second, first.scalar_type());
   check_volume_options(radius, negative_slope);
   STD_TORCH_CHECK(stride >= 1, "stride: got ", stride, ", expected 1 or more");
-  return {first.size(1), centres(first.size(2), stride), centres(first.size(3), stride), radius};
+  return window_for(second, centres(second.size(2), stride), centres(second.size(3), stride), radius);
 }
 
 // Every stride-th row and column of an image.

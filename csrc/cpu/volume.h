@@ -22,6 +22,19 @@ inline std::vector<int64_t> volume_shape(int64_t images, const Window& window) {
   return {images, window.side() * window.side(), window.height, window.width};
 }
 
+// For the volume of maps like `second`. Every plane is another page of memory, so where channels lie in planes a visit
+// of each is to read or write many rows, if what is around these stays in the second-level cache and all threads get
+// some.
+inline Window window_for(const Tensor& second, int64_t height, int64_t width, int64_t radius) {
+  constexpr int64_t kFittingBytes = 512 * 1024;
+  Window window{second.size(1), height, width, radius};
+  const int64_t bands = second.size(0) * ((height + kMostRows - 1) / kMostRows);
+  const int64_t row_bytes = width * window.channels * static_cast<int64_t>(sizeof(float));
+  if (second.stride(1) != 1 && (window.side() + kMostRows) * row_bytes <= kFittingBytes && bands >= 2 * thread_count())
+    window.band_rows = kMostRows;
+  return window;
+}
+
 // The volume's gradient, and the volume itself where its signs say which slope it took.
 inline void check_volume_gradient(const Tensor& grad_output, const std::optional<Tensor>& output,
                                   std::optional<double> negative_slope, const std::vector<int64_t>& shape,

@@ -20,7 +20,7 @@ Problem check(const Tensor& first, const Tensor& second, const Tensor& grid, int
   check_shape("second", second, {first.size(0), first.size(1), sampling.out_height, sampling.out_width});
   check_dtype("second", second, first.scalar_type());
   check_volume_options(radius, negative_slope);
-  return {sampling, {sampling.channels, sampling.out_height, sampling.out_width, radius}, first.size(0)};
+  return {sampling, window_for(second, sampling.out_height, sampling.out_width, radius), first.size(0)};
 }
 
 // Calls body(warped, workspace, begin, end) on ranges of the volume's pieces, with the warped features' rows for each.
@@ -114,7 +114,7 @@ struct WarpedBackward {
 
   Window window_of(const Slices& slices, int64_t slice) const {
     const Window& window = problem.window;
-    return {slices.size(slice), window.height, window.width, window.radius, window.channels};
+    return {slices.size(slice), window.height, window.width, window.radius, window.channels, window.band_rows};
   }
 
   // Whether the gradient's own memory can hold the sums as the kernels want them.

@@ -150,7 +150,7 @@ struct WeightSteps {
 // Weighted sums of the neighbours of the tile's pixels, for `Vectors` vectors of channels.
 template <int Vectors, class P>
 void gather_tile(const WindowRow<P>* rows, int64_t side, int64_t pitch, int64_t at, int64_t weights_at,
-                 const WeightSteps& steps, P* result, int64_t result_pitch, bool past_caches) {
+                 const WeightSteps& steps, P* result, int64_t result_pitch, bool past_caches, Ahead& ahead) {
   Vector<P> sums[kTilePixels][Vectors] = {};
   const auto neighbour = [&]<int First, int Last>(int64_t row, int64_t column) {
     add_neighbour<First, Last>(rows[row].neighbours + at + column * pitch,
@@ -162,6 +162,7 @@ void gather_tile(const WindowRow<P>* rows, int64_t side, int64_t pitch, int64_t 
     neighbour.template operator()<2, 2>(0, 2);
   } else {
     for (int64_t row = 0; row < side; ++row) {
+      ahead.fetch();
       neighbour.template operator()<0, 0>(row, 0);
       neighbour.template operator()<0, 1>(row, 1);
       for (int64_t column = 2; column < side; ++column) neighbour.template operator()<0, 2>(row, column);
@@ -186,9 +187,9 @@ struct Forward {
       : layout(window, 0),
         spans(parts(window.side(), kTileDisplacements)),
         step(window.side() * spans * kTileSums<P>),
-        around(workspace.take<P>(RowsAround<T, P>::size(window.radius, layout.around))),
-        band(workspace.take<P>(kBandRows * layout.band.row())),
-        volume(workspace.take<P>(kBandRows * layout.volume_band.row())),
+        around(workspace.take<P>(RowsAround<T, P>::size(window, window.radius, layout.around))),
+        band(workspace.take<P>(window.band_rows * layout.band.row())),
+        volume(workspace.take<P>(window.band_rows * layout.volume_band.row())),
         sums(workspace.take<P>(parts(layout.band.columns, kTilePixels) * step)) {}
 };
 
@@ -201,10 +202,10 @@ struct Backward {
 
   Backward(const Window& window, Operand operand, Workspace& workspace)
       : layout(window, operand == Operand::kSecond ? window.radius : 0),
-        around(workspace.take<P>(RowsAround<T, P>::size(window.radius, layout.around))),
-        band(workspace.take<P>(kBandRows * layout.band.row())),
+        around(workspace.take<P>(RowsAround<T, P>::size(window, window.radius, layout.around))),
+        band(workspace.take<P>(window.band_rows * layout.band.row())),
         weights(workspace.take<P>(
-            RowsAround<T, P>::size(operand == Operand::kSecond ? window.radius : 0, layout.volume_around))),
+            RowsAround<T, P>::size(window, operand == Operand::kSecond ? window.radius : 0, layout.volume_around))),
         signs(workspace.take<P>(layout.volume_around.row())),
         window_rows(workspace.take<WindowRow<P>>(window.side())) {}
 };
@@ -226,7 +227,7 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
   RowsAround<T, P> rows(window, window.radius, at.layout.around, {second}, at.around);
   const int64_t side = window.side(), pitch = at.layout.around.pitch, volume_pitch = at.layout.volume_band.pitch;
   const int64_t channels = round_up(window.channels, kLanes<P>);
-  if (channels != window.channels) std::fill_n(at.band, kBandRows * at.layout.band.row(), P{0});
+  if (channels != window.channels) std::fill_n(at.band, window.band_rows * at.layout.band.row(), P{0});
   const Finish<P> finish{P{1} / static_cast<P>(std::max<int64_t>(window.channels, 1)), activation.negative_slope};
 
   for (int64_t index = begin; index < end; ++index) {
@@ -304,6 +305,10 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
     });
     const Image<T> to = gradient.take ? gradient.image : starting_at(gradient.image, piece.image, piece.y, piece.begin);
     const bool in_place = is_packed<T, P>(to, window.channels) && piece.width() >= kTilePixels;
+    Ahead ahead;
+    if (other.make == nullptr) ahead.add(other.image, window, piece, piece.rows + window.radius);
+    ahead.add(grad_output, window, piece, piece.rows + (mirrored ? window.radius : 0));
+    ahead.divide_by(piece.rows * parts(channels, kStep) * parts(piece.width(), kTilePixels) * side);
     const bool past_caches = in_place && !gradient.take && window.height * to.row * sizeof(T) >= kBeyondCaches;
     for (int64_t i = 0; i < piece.rows; ++i) {
       const int64_t y = piece.y + i;
@@ -323,7 +328,7 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
       const auto gather = [&]<int Vectors>(int64_t c) {
         for_each_tile(piece.width(), [&](int64_t x) {
           gather_tile<Vectors>(at.window_rows, side, pitch, x * pitch + c, x * volume_pitch, steps,
-                               result + x * result_pitch + c, result_pitch, past_caches);
+                               result + x * result_pitch + c, result_pitch, past_caches, ahead);
         });
       };
       int64_t c = 0;

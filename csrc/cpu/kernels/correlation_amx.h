@@ -62,7 +62,7 @@ class PairsAround {
       : ring_(window, window.radius), window_(window), layout_(layout), from_(from), memory_(memory) {}
 
   static int64_t size(const Window& window, const MatrixLayout& layout) {
-    return Ring::slots(window.radius) * layout.row();
+    return Ring::slots(window, window.radius) * layout.row();
   }
 
   void move_to(const Piece& piece) {
@@ -100,7 +100,7 @@ class MatrixForward {
         around_(workspace.take<Pair>(PairsAround::size(window, layout_))),
         row_(workspace.take<Pair>(layout_.row())),
         pixels_(workspace.take<Pair>(layout_.columns * layout_.pairs)),
-        volume_(workspace.take<float>(kBandRows * layout_.volume.row())),
+        volume_(workspace.take<float>(window.band_rows * layout_.volume.row())),
         // A pixel's sums are read a vector at a time, beyond the last.
         sums_(workspace.take<float>(layout_.products * kMatrixRows * kMatrixColumns + kLanes<float>)),
         neighbours_(workspace.take<const Pair*>(layout_.products)),

@@ -15,21 +15,16 @@ namespace {
 // fit a smaller second level, but read more than they use of each plane's cache lines, which costs more.
 constexpr int64_t kStripBytes = 1536 * 1024;
 constexpr int64_t kSmallestStrip = 24;  // the radius's columns on both sides are packed with every strip
-// Rows that are worked on together. Each visit of a plane then reads or writes so many rows that follow one another,
-// which matters because every plane is another page of memory.
-constexpr int64_t kBandRows = 2;
-static_assert(kBandRows <= kMostRows);
-
 // How an image is cut into bands of rows, and these into strips of columns.
 struct Bands {
   int64_t strips, width, count;
 
   Bands(const Window& window, int64_t pixel_bytes) {
-    const int64_t fitting = kStripBytes / ((window.side() + kBandRows) * pixel_bytes);
+    const int64_t fitting = kStripBytes / ((window.side() + window.band_rows) * pixel_bytes);
     const int64_t most = std::max(fitting - 2 * window.radius, kSmallestStrip);
     width = std::max<int64_t>(8, round_up(parts(window.width, parts(std::max<int64_t>(1, window.width), most)), 8));
     strips = parts(window.width, width);
-    count = parts(window.height, kBandRows);
+    count = parts(window.height, window.band_rows);
   }
 };
 
@@ -39,8 +34,8 @@ struct Piece {
 
   Piece(const Window& window, const Bands& bands, int64_t index)
       : image(index / (bands.strips * bands.count)),
-        y(index % bands.count * kBandRows),
-        rows(std::min(kBandRows, window.height - y)),
+        y(index % bands.count * window.band_rows),
+        rows(std::min(window.band_rows, window.height - y)),
         begin(index / bands.count % bands.strips * bands.width),
         end(std::min(begin + bands.width, window.width)) {}
 
@@ -83,14 +78,16 @@ class Ahead {
                        parts(rows * image.row * static_cast<int64_t>(sizeof(T)), kLineBytes)};
   }
 
-  // All of it in so many times.
+  // All of it in so many times, or nearly.
   void divide_by(int64_t times) { share_ = parts(runs_[0].lines + runs_[1].lines, times); }
 
   void fetch() {
-    for (int64_t i = 0; i < share_ && at_ < count_; ++i) {
-      __builtin_prefetch(runs_[at_].start + line_ * kLineBytes, 0, 2);
-      if (++line_ == runs_[at_].lines) ++at_, line_ = 0;
-    }
+    if (at_ == count_) return;
+    Run& run = runs_[at_];
+    const int64_t lines = std::min(share_, run.lines);
+    for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(run.start + line * kLineBytes, 0, 2);
+    run = {run.start + lines * kLineBytes, run.lines - lines};
+    at_ += run.lines == 0;
   }
 
  private:
@@ -100,7 +97,7 @@ class Ahead {
   };
   Run runs_[2];
   int count_ = 0, at_ = 0;
-  int64_t line_ = 0, share_ = 0;
+  int64_t share_ = 0;
 };
 
 // Whether an image's pixels can be used where they are, as whole vectors of the wide format.
@@ -146,11 +143,12 @@ struct Packed {
 // Keeps the rows y - radius .. y + rows - 1 + radius of a piece in as many slots. Going down a strip fills each once.
 class Ring {
  public:
-  Ring(const Window& window, int64_t radius) : height_(window.height), radius_(radius) {}
+  Ring(const Window& window, int64_t radius)
+      : height_(window.height), radius_(radius), slots_(slots(window, radius)) {}
 
-  static int64_t slots(int64_t radius) { return 2 * radius + kBandRows; }
+  static int64_t slots(const Window& window, int64_t radius) { return 2 * radius + window.band_rows; }
 
-  int64_t slot(int64_t y) const { return (y + radius_) % slots(radius_); }
+  int64_t slot(int64_t y) const { return (y + radius_) % slots_; }
 
   // Whether the piece lies below the one before.
   bool goes_on(const Piece& piece) const {
@@ -174,7 +172,7 @@ class Ring {
   }
 
  private:
-  const int64_t height_, radius_;
+  const int64_t height_, radius_, slots_;
   int64_t image_ = -1, begin_ = -1, next_ = -1;
 };
 
@@ -184,10 +182,12 @@ class RowsAround {
  public:
   RowsAround(const Window& window, int64_t radius, const Packed<P>& packed, const RowSource<T>& from, P* memory)
       : ring_(window, radius), width_(window.width), radius_(radius), packed_(packed), from_(from), memory_(memory) {
-    if (packed.channels % kLanes<P> != 0) std::fill_n(memory, size(radius, packed), P{0});  // vectors are read whole
+    if (packed.channels % kLanes<P> != 0) std::fill_n(memory, size(window, radius, packed), P{0});  // vectors are read whole
   }
 
-  static int64_t size(int64_t radius, const Packed<P>& packed) { return Ring::slots(radius) * packed.row(); }
+  static int64_t size(const Window& window, int64_t radius, const Packed<P>& packed) {
+    return Ring::slots(window, radius) * packed.row();
+  }
 
   // Calls finish(row, y, begin, end) on each row that it packs: its pixels begin .. end lie from `row` on.
   template <class Finish>
