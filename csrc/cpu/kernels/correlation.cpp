@@ -17,6 +17,7 @@ constexpr int kTilePixels = 3;                                // neighbours in a
 constexpr int kTileDisplacements = kRegisters == 32 ? 7 : 4;  // the product: so many horizontal displacements of each
 constexpr int kTileVectors = kRegisters == 32 ? 8 : 4;        // the gradients: so many vectors of channels of each
 
+constexpr int64_t kNearBytes = 20 * 1024;  // of pixels that the first-level cache keeps beside their neighbours
 constexpr size_t kBeyondCaches = 2 * 1024 * 1024;  // bytes of an image whose gradient the caches do not keep
 
 // A call's memory: the rows around of one operand, a band of the other or of a gradient, and the same of the volume or
@@ -38,11 +39,15 @@ struct Layout {
   }
 };
 
-// Calls body(x) for the tiles of a row of `width` pixels: the last one ends with the row, unless the row is shorter.
-template <class Body>
-inline void for_each_tile(int64_t width, const Body& body) {
-  for (int64_t x = 0; x < width; x += kTilePixels) body(std::max<int64_t>(0, std::min(x, width - kTilePixels)));
-}
+// The tiles from `begin` to `end` of a row: its last one ends with it, unless the row is shorter.
+struct Tiles {
+  int64_t begin, end, width;
+
+  template <class Body>
+  void for_each(const Body& body) const {
+    for (int64_t x = begin; x < end; x += kTilePixels) body(std::max<int64_t>(0, std::min(x, width - kTilePixels)));
+  }
+};
 
 // Calls body(span, first, count) for the spans that displacements along a row are cut into, evenly.
 template <class Body>
@@ -101,12 +106,12 @@ inline void multiply_tile(const P* centres, int64_t centre_pitch, const P* neigh
   }
 }
 
-// One row's tiles, whose sums lie `step` apart; between them, something of the next piece is fetched.
-struct MultiplyRow {
+// Some of a row's tiles, whose sums lie `step` apart; between them, something of the next piece is fetched.
+struct MultiplyTiles {
   template <int Displacements, class P>
   static void run(const P* centres, int64_t centre_pitch, const P* neighbours, int64_t pitch, int64_t channels,
-                  int64_t width, const Finish<P>& finish, P* sums, int64_t step, Ahead& ahead) {
-    for_each_tile(width, [&](int64_t x) {
+                  const Tiles& tiles, const Finish<P>& finish, P* sums, int64_t step, Ahead& ahead) {
+    tiles.for_each([&](int64_t x) {
       multiply_tile<Displacements>(centres + x * centre_pitch, centre_pitch, neighbours + x * pitch, pitch, channels,
                                    finish, sums);
       sums += step;
@@ -176,21 +181,33 @@ void gather_tile(const WindowRow<P>* rows, int64_t side, int64_t pitch, int64_t 
     for (int v = 0; v < Vectors; ++v) store_line<P>(result + p * result_pitch + v * kLanes<P>, sums[p][v], past_caches);
 }
 
+// Packed pixels, or pixels that lie as if they were.
+template <class P>
+struct Row {
+  const P* data;
+  int64_t pitch;
+};
+
 template <class T>
 struct Forward {
   using P = Wide<T>;
   Layout<P> layout;
-  int64_t spans, step;  // from one tile's sums to those of the next
+  int64_t strip;              // pixels of each row of the band that are worked on together
+  int64_t spans, step, rows;  // from one tile's sums to those of the next, and from one row's
   P *around, *band, *volume, *sums;
 
   Forward(const Window& window, Workspace& workspace)
       : layout(window, 0),
+        strip(std::clamp(kNearBytes / (window.band_rows * layout.band.pitch * static_cast<int64_t>(sizeof(P))) /
+                             kTilePixels * kTilePixels,
+                         int64_t{kTilePixels}, layout.band.columns)),
         spans(parts(window.side(), kTileDisplacements)),
         step(window.side() * spans * kTileSums<P>),
+        rows(strip / kTilePixels * step),
         around(workspace.take<P>(RowsAround<T, P>::size(window, window.radius, layout.around))),
         band(workspace.take<P>(window.band_rows * layout.band.row())),
         volume(workspace.take<P>(window.band_rows * layout.volume_band.row())),
-        sums(workspace.take<P>(parts(layout.band.columns, kTilePixels) * step)) {}
+        sums(workspace.take<P>(window.band_rows * rows)) {}
 };
 
 template <class T>
@@ -240,36 +257,42 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
     ahead.add(second, window, piece, piece.rows + window.radius);
     if (in_place && first.make == nullptr) ahead.add(first.image, window, piece, piece.rows);
     ahead.divide_by(piece.rows * side * at.spans * parts(piece.width(), kTilePixels));
-    for (int64_t i = 0; i < piece.rows; ++i) {
-      const P* centres = at.band + i * at.layout.band.row();
-      int64_t centre_pitch = pitch;
+    const auto centres = [&](int64_t i) -> Row<P> {
       if constexpr (std::is_same_v<T, P>) {
-        if (in_place) {
-          centres = pixels_of(from, 0, 0, i, 0).data;
-          centre_pitch = from.column;
-        }
+        if (in_place) return {pixels_of(from, 0, 0, i, 0).data, from.column};
       }
-      for (int64_t dy = 0; dy < side; ++dy) {
-        for_each_span(side, [&](int64_t span, int64_t dx, int64_t displacements) {
-          MultiplyRow::run(displacements, std::make_integer_sequence<int, kTileDisplacements>(), centres, centre_pitch,
-                           rows.row(piece.y + i + dy - window.radius) + dx * pitch, pitch, channels, piece.width(),
-                           finish, at.sums + (dy * at.spans + span) * kTileSums<P>, at.step, ahead);
-        });
-      }
-      const P* sums = at.sums;
-      P* const volume = at.volume + i * at.layout.volume_band.row();
-      for_each_tile(piece.width(), [&](int64_t x) {
-        for (int64_t dy = 0; dy < side; ++dy) {
+      return {at.band + i * at.layout.band.row(), pitch};
+    };
+    for (int64_t begin = 0; begin < piece.width(); begin += at.strip) {
+      const Tiles tiles{begin, std::min(begin + at.strip, piece.width()), piece.width()};
+      // A row around meets all rows that it is a neighbour of while the first-level cache has it.
+      for (int64_t y = -window.radius; y < piece.rows + window.radius; ++y) {
+        const int64_t last = std::min(piece.rows - 1, y + window.radius);
+        for (int64_t i = std::max<int64_t>(0, y - window.radius); i <= last; ++i) {
           for_each_span(side, [&](int64_t span, int64_t dx, int64_t displacements) {
-            // As many as a span can have: a fixed size is quick, and what is too much is overwritten.
-            for (int64_t p = 0; p < kTilePixels; ++p)
-              std::memcpy(volume + (x + p) * volume_pitch + dy * side + dx,
-                          sums + (dy * at.spans + span) * kTileSums<P> + p * displacements,
-                          kTileDisplacements * sizeof(P));
+            const int64_t dy = y - i + window.radius;
+            MultiplyTiles::run(displacements, std::make_integer_sequence<int, kTileDisplacements>(), centres(i).data,
+                               centres(i).pitch, rows.row(piece.y + y) + dx * pitch, pitch, channels, tiles, finish,
+                               at.sums + i * at.rows + (dy * at.spans + span) * kTileSums<P>, at.step, ahead);
           });
         }
-        sums += at.step;
-      });
+      }
+      for (int64_t i = 0; i < piece.rows; ++i) {
+        const P* sums = at.sums + i * at.rows;
+        P* const volume = at.volume + i * at.layout.volume_band.row();
+        tiles.for_each([&](int64_t x) {
+          for (int64_t dy = 0; dy < side; ++dy) {
+            for_each_span(side, [&](int64_t span, int64_t dx, int64_t displacements) {
+              // As many as a span can have: a fixed size is quick, and what is too much is overwritten.
+              for (int64_t p = 0; p < kTilePixels; ++p)
+                std::memcpy(volume + (x + p) * volume_pitch + dy * side + dx,
+                            sums + (dy * at.spans + span) * kTileSums<P> + p * displacements,
+                            kTileDisplacements * sizeof(P));
+            });
+          }
+          sums += at.step;
+        });
+      }
     }
     at.layout.volume_band.unpack(at.volume, piece, output);
   }
@@ -326,7 +349,7 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
         }
       }
       const auto gather = [&]<int Vectors>(int64_t c) {
-        for_each_tile(piece.width(), [&](int64_t x) {
+        Tiles{0, piece.width(), piece.width()}.for_each([&](int64_t x) {
           gather_tile<Vectors>(at.window_rows, side, pitch, x * pitch + c, x * volume_pitch, steps,
                                result + x * result_pitch + c, result_pitch, past_caches, ahead);
         });
