@@ -114,7 +114,8 @@ struct WarpedBackward {
 
   Window window_of(const Slices& slices, int64_t slice) const {
     const Window& window = problem.window;
-    return {slices.size(slice), window.height, window.width, window.radius, window.channels, window.band_rows};
+    return {slices.size(slice), window.height,   window.width,
+            window.radius,      window.channels, first.channel == 1 ? window.band_rows : kMostRows};
   }
 
   // Whether the gradient's own memory can hold the sums as the kernels want them.

@@ -101,18 +101,25 @@ struct WarpedGradients {
 
  private:
   static void take(void* taker, int64_t, int64_t first_row, int64_t last_row, int64_t begin, int64_t end) {
-    for (int64_t y = first_row; y < last_row; ++y)
-      static_cast<const WarpedGradients*>(taker)->take(y, y - first_row, begin, end);
+    static_cast<const WarpedGradients*>(taker)->take(first_row, last_row - first_row, begin, end);
   }
 
-  void take(int64_t y, int64_t row, int64_t begin, int64_t end) const {
+  void take(int64_t y, int64_t count, int64_t begin, int64_t end) const {
     const Image<T> taken = rows.of_width(sampling.out_width);
-    const Image<const T> gradients{taken.data + row * taken.row, 0, taken.channel, end - begin, taken.column};
-    const Positions<const P> at = moved(positions, 0, y, begin);
-    const Sampling piece = cropped(sampling, 1, end - begin);
-    if (sums) scatter_kernels<T>().add_row(piece, gradients, at, *sums);
+    const Image<const T> gradients{taken.data, 0, taken.channel, taken.row, taken.column};
+    if (sums) {
+      for (int64_t row = 0; row < count; ++row)
+        scatter_kernels<T>().add_row(cropped(sampling, 1, end - begin), from_row(gradients, row),
+                                     moved(positions, 0, y + row, begin), *sums);
+    }
     if (grad_positions)
-      sample_kernels<T>().backward_positions(piece, gradients, first, at, moved(*grad_positions, 0, y, begin), 0, 1);
+      sample_kernels<T>().backward_positions(cropped(sampling, count, end - begin), gradients, first,
+                                             moved(positions, 0, y, begin), moved(*grad_positions, 0, y, begin), 0,
+                                             count);
+  }
+
+  static Image<const T> from_row(const Image<const T>& image, int64_t row) {
+    return {image.data + row * image.row, image.image, image.channel, image.row, image.column};
   }
 };
 

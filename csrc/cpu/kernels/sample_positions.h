@@ -11,8 +11,11 @@ namespace tryon_kernels {
 namespace {
 
 // Output pixels are placed a tile at a time. What is known of them stays in the first-level cache, and so does what a
-// tile reaches of the input: where a flow leads across rows, neighbours above and below share cache lines and pages.
-constexpr int64_t kColumns = 16, kRows = 16, kPixels = kColumns * kRows;
+// tile reaches of the input.
+constexpr int64_t kPixels = 256;
+// Where a flow leads across rows, neighbours above and below share cache lines and pages, so tiles of many channels are
+// square. An image of few channels comes from memory, which gives more when a row is read on and on.
+constexpr int64_t kSquare = 16, kOblong = 64, kFewChannels = 4;
 
 // One number for each pixel; vectors may reach beyond the last.
 template <class P, class Number>
@@ -174,11 +177,13 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
     }
   };
   const auto in_tiles = [&](int64_t first, int64_t rows) {
-    for (int64_t row = 0; row < rows; row += kRows) {
-      for (tile.column = 0; tile.column < sampling.out_width; tile.column += kColumns) {
+    const int64_t most_columns = sampling.channels <= kFewChannels ? kOblong : kSquare;
+    const int64_t most_rows = kPixels / most_columns;
+    for (int64_t row = 0; row < rows; row += most_rows) {
+      for (tile.column = 0; tile.column < sampling.out_width; tile.column += most_columns) {
         tile.row = first + row;
-        tile.rows = std::min(kRows, rows - row);
-        tile.columns = std::min(kColumns, sampling.out_width - tile.column);
+        tile.rows = std::min(most_rows, rows - row);
+        tile.columns = std::min(most_columns, sampling.out_width - tile.column);
         tile.pitch = (tile.columns + kLanes<P> - 1) / kLanes<P> * kLanes<P>;
         read_positions(sampling, positions, tile.row, tile.column, {tile.rows, tile.columns, tile.pitch}, 0, tile);
         locate(sampling, tile);
@@ -189,7 +194,7 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
   for (int64_t index = begin; index < end;) {
     tile.image = index / sampling.out_height;
     const int64_t first = index % sampling.out_height, rows = std::min(sampling.out_height - first, end - index);
-    if (rows_follow && sampling.out_width < kColumns) {
+    if (rows_follow && sampling.out_width < kOblong) {
       through_rows(first, rows);
     } else {
       in_tiles(first, rows);
