@@ -112,10 +112,12 @@ struct WarpedBackward {
     return {channels, count};
   }
 
+  // The taps of as many rows as possible are read from each plane at a visit.
   Window window_of(const Slices& slices, int64_t slice) const {
-    const Window& window = problem.window;
-    return {slices.size(slice), window.height,   window.width,
-            window.radius,      window.channels, first.channel == 1 ? window.band_rows : kMostRows};
+    Window window = problem.window;
+    window.channels = slices.size(slice);
+    if (first.channel != 1) window.band_rows = kMostRows;
+    return window;
   }
 
   // Whether the gradient's own memory can hold the sums as the kernels want them.

@@ -17,7 +17,7 @@ constexpr int kTilePixels = 3;                                // neighbours in a
 constexpr int kTileDisplacements = kRegisters == 32 ? 7 : 4;  // the product: so many horizontal displacements of each
 constexpr int kTileVectors = kRegisters == 32 ? 8 : 4;        // the gradients: so many vectors of channels of each
 
-constexpr int64_t kNearBytes = 20 * 1024;  // of pixels that the first-level cache keeps beside their neighbours
+constexpr int64_t kNearBytes = 20 * 1024;          // of pixels that the first-level cache keeps beside their neighbours
 constexpr size_t kBeyondCaches = 2 * 1024 * 1024;  // bytes of an image whose gradient the caches do not keep
 
 // A call's memory: the rows around of one operand, a band of the other or of a gradient, and the same of the volume or
@@ -31,7 +31,7 @@ struct Layout {
   Layout(const Window& window, int64_t volume_radius)
       : bands(window, odd_lines<P>(window.channels) * static_cast<int64_t>(sizeof(P))) {
     const int64_t columns = round_up(std::min(bands.width, window.width), kTilePixels);
-    const int64_t volume = window.side() * window.side(), volume_pitch = odd_lines<P>(volume + kTileDisplacements);
+    const int64_t volume = window.side() * window.side(), volume_pitch = odd_lines<P>(volume);
     band = {window.channels, odd_lines<P>(window.channels), columns};
     around = {window.channels, band.pitch, columns + 2 * window.radius};
     volume_band = {volume, volume_pitch, columns};
@@ -49,19 +49,15 @@ struct Tiles {
   }
 };
 
-// Calls body(span, first, count) for the spans that displacements along a row are cut into, evenly.
+// Calls body(first, count) for the spans that displacements along a row are cut into, evenly.
 template <class Body>
 inline void for_each_span(int64_t side, const Body& body) {
   const int64_t spans = parts(side, kTileDisplacements), count = side / spans, longer = side % spans;
   for (int64_t span = 0, first = 0; span < spans; ++span) {
-    body(span, first, count + (span < longer));
+    body(first, count + (span < longer));
     first += count + (span < longer);
   }
 }
-
-// Room for the sums of one tile: a pixel's displacements together.
-template <class P>
-constexpr int64_t kTileSums = round_up(kTilePixels * kTileDisplacements, kLanes<P>);
 
 // From a sum of products to the output.
 template <class P>
@@ -74,10 +70,10 @@ struct Finish {
   }
 };
 
-// Scalar products of the tile's pixels with `Displacements` neighbours of each.
+// Scalar products of the tile's pixels with `Displacements` neighbours of each, to as many numbers of the volume.
 template <int Displacements, class P>
 inline void multiply_tile(const P* centres, int64_t centre_pitch, const P* neighbours, int64_t pitch, int64_t channels,
-                          const Finish<P>& finish, P* sums) {
+                          const Finish<P>& finish, P* volume, int64_t volume_pitch) {
   Vector<P> sum[kTilePixels][Displacements] = {};
   for (int64_t c = 0; c < channels; c += kLanes<P>) {
     Vector<P> pixels[kTilePixels];
@@ -94,6 +90,7 @@ inline void multiply_tile(const P* centres, int64_t centre_pitch, const P* neigh
     }
   }
   constexpr int kSums = kTilePixels * Displacements;
+  alignas(kVectorBytes) P sums[round_up(kSums, kLanes<P>)];
 #pragma GCC unroll 16
   for (int first = 0; first < kSums; first += kLanes<P>) {
     Vector<P> vectors[kLanes<P>] = {};
@@ -104,17 +101,19 @@ inline void multiply_tile(const P* centres, int64_t centre_pitch, const P* neigh
     }
     store(sums + first, finish(sums_of_lanes<P>(vectors)));
   }
+#pragma GCC unroll 8
+  for (int p = 0; p < kTilePixels; ++p)
+    std::memcpy(volume + p * volume_pitch, sums + p * Displacements, Displacements * sizeof(P));
 }
 
-// Some of a row's tiles, whose sums lie `step` apart; between them, something of the next piece is fetched.
+// Some of a row's tiles; between them, something of the next piece is fetched.
 struct MultiplyTiles {
   template <int Displacements, class P>
   static void run(const P* centres, int64_t centre_pitch, const P* neighbours, int64_t pitch, int64_t channels,
-                  const Tiles& tiles, const Finish<P>& finish, P* sums, int64_t step, Ahead& ahead) {
+                  const Tiles& tiles, const Finish<P>& finish, P* volume, int64_t volume_pitch, Ahead& ahead) {
     tiles.for_each([&](int64_t x) {
       multiply_tile<Displacements>(centres + x * centre_pitch, centre_pitch, neighbours + x * pitch, pitch, channels,
-                                   finish, sums);
-      sums += step;
+                                   finish, volume + x * volume_pitch, volume_pitch);
       ahead.fetch();
     });
   }
@@ -192,22 +191,17 @@ template <class T>
 struct Forward {
   using P = Wide<T>;
   Layout<P> layout;
-  int64_t strip;              // pixels of each row of the band that are worked on together
-  int64_t spans, step, rows;  // from one tile's sums to those of the next, and from one row's
-  P *around, *band, *volume, *sums;
+  int64_t strip;  // pixels of each row of the band that are worked on together
+  P *around, *band, *volume;
 
   Forward(const Window& window, Workspace& workspace)
       : layout(window, 0),
         strip(std::clamp(kNearBytes / (window.band_rows * layout.band.pitch * static_cast<int64_t>(sizeof(P))) /
                              kTilePixels * kTilePixels,
                          int64_t{kTilePixels}, layout.band.columns)),
-        spans(parts(window.side(), kTileDisplacements)),
-        step(window.side() * spans * kTileSums<P>),
-        rows(strip / kTilePixels * step),
         around(workspace.take<P>(RowsAround<T, P>::size(window, window.radius, layout.around))),
         band(workspace.take<P>(window.band_rows * layout.band.row())),
-        volume(workspace.take<P>(window.band_rows * layout.volume_band.row())),
-        sums(workspace.take<P>(window.band_rows * rows)) {}
+        volume(workspace.take<P>(window.band_rows * layout.volume_band.row())) {}
 };
 
 template <class T>
@@ -242,7 +236,7 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
   Workspace workspace(memory);
   const Forward<T> at(window, workspace);
   RowsAround<T, P> rows(window, window.radius, at.layout.around, {second}, at.around);
-  const int64_t side = window.side(), pitch = at.layout.around.pitch, volume_pitch = at.layout.volume_band.pitch;
+  const int64_t side = window.side(), pitch = at.layout.around.pitch;
   const int64_t channels = round_up(window.channels, kLanes<P>);
   if (channels != window.channels) std::fill_n(at.band, window.band_rows * at.layout.band.row(), P{0});
   const Finish<P> finish{P{1} / static_cast<P>(std::max<int64_t>(window.channels, 1)), activation.negative_slope};
@@ -253,15 +247,23 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
     const Image<const T> from = rows_of(first, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
     const bool in_place = is_packed<const T, P>(from, window.channels) && piece.width() >= kTilePixels;
     if (!in_place) at.layout.band.pack(from, piece.at_start(), at.band);
+    const bool volume_in_place = std::is_same_v<T, P> && output.channel == 1 && piece.width() >= kTilePixels;
+    const int64_t volume_pitch = volume_in_place ? output.column : at.layout.volume_band.pitch;
     Ahead ahead;
     ahead.add(second, window, piece, piece.rows + window.radius);
     if (in_place && first.make == nullptr) ahead.add(first.image, window, piece, piece.rows);
-    ahead.divide_by(piece.rows * side * at.spans * parts(piece.width(), kTilePixels));
+    ahead.divide_by(piece.rows * side * parts(side, kTileDisplacements) * parts(piece.width(), kTilePixels));
     const auto centres = [&](int64_t i) -> Row<P> {
       if constexpr (std::is_same_v<T, P>) {
         if (in_place) return {pixels_of(from, 0, 0, i, 0).data, from.column};
       }
       return {at.band + i * at.layout.band.row(), pitch};
+    };
+    const auto volume = [&](int64_t i) -> P* {
+      if constexpr (std::is_same_v<T, P>) {
+        if (volume_in_place) return pixels_of(output, piece.image, 0, piece.y + i, piece.begin).data;
+      }
+      return at.volume + i * at.layout.volume_band.row();
     };
     for (int64_t begin = 0; begin < piece.width(); begin += at.strip) {
       const Tiles tiles{begin, std::min(begin + at.strip, piece.width()), piece.width()};
@@ -269,32 +271,16 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
       for (int64_t y = -window.radius; y < piece.rows + window.radius; ++y) {
         const int64_t last = std::min(piece.rows - 1, y + window.radius);
         for (int64_t i = std::max<int64_t>(0, y - window.radius); i <= last; ++i) {
-          for_each_span(side, [&](int64_t span, int64_t dx, int64_t displacements) {
+          for_each_span(side, [&](int64_t dx, int64_t displacements) {
             const int64_t dy = y - i + window.radius;
             MultiplyTiles::run(displacements, std::make_integer_sequence<int, kTileDisplacements>(), centres(i).data,
                                centres(i).pitch, rows.row(piece.y + y) + dx * pitch, pitch, channels, tiles, finish,
-                               at.sums + i * at.rows + (dy * at.spans + span) * kTileSums<P>, at.step, ahead);
+                               volume(i) + dy * side + dx, volume_pitch, ahead);
           });
         }
       }
-      for (int64_t i = 0; i < piece.rows; ++i) {
-        const P* sums = at.sums + i * at.rows;
-        P* const volume = at.volume + i * at.layout.volume_band.row();
-        tiles.for_each([&](int64_t x) {
-          for (int64_t dy = 0; dy < side; ++dy) {
-            for_each_span(side, [&](int64_t span, int64_t dx, int64_t displacements) {
-              // As many as a span can have: a fixed size is quick, and what is too much is overwritten.
-              for (int64_t p = 0; p < kTilePixels; ++p)
-                std::memcpy(volume + (x + p) * volume_pitch + dy * side + dx,
-                            sums + (dy * at.spans + span) * kTileSums<P> + p * displacements,
-                            kTileDisplacements * sizeof(P));
-            });
-          }
-          sums += at.step;
-        });
-      }
     }
-    at.layout.volume_band.unpack(at.volume, piece, output);
+    if (!volume_in_place) at.layout.volume_band.unpack(at.volume, piece, output);
   }
 }
 

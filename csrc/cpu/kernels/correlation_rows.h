@@ -143,8 +143,7 @@ struct Packed {
 // Keeps the rows y - radius .. y + rows - 1 + radius of a piece in as many slots. Going down a strip fills each once.
 class Ring {
  public:
-  Ring(const Window& window, int64_t radius)
-      : height_(window.height), radius_(radius), slots_(slots(window, radius)) {}
+  Ring(const Window& window, int64_t radius) : height_(window.height), radius_(radius), slots_(slots(window, radius)) {}
 
   static int64_t slots(const Window& window, int64_t radius) { return 2 * radius + window.band_rows; }
 
@@ -182,7 +181,8 @@ class RowsAround {
  public:
   RowsAround(const Window& window, int64_t radius, const Packed<P>& packed, const RowSource<T>& from, P* memory)
       : ring_(window, radius), width_(window.width), radius_(radius), packed_(packed), from_(from), memory_(memory) {
-    if (packed.channels % kLanes<P> != 0) std::fill_n(memory, size(window, radius, packed), P{0});  // vectors are read whole
+    if (packed.channels % kLanes<P> != 0)
+      std::fill_n(memory, size(window, radius, packed), P{0});  // vectors are read whole
   }
 
   static int64_t size(const Window& window, int64_t radius, const Packed<P>& packed) {
