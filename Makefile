@@ -15,11 +15,12 @@ CROSS ?= aarch64-linux-gnu-
 SANITIZED := build/sanitized
 SANITIZING := $(CXX) -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
 
-.PHONY: help demo test benchmark fuzz large sanitize threads aarch64 lint check clean
+.PHONY: help demo test triton benchmark fuzz large sanitize threads aarch64 lint check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
+	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
@@ -37,6 +38,12 @@ test: $(VENV)/.tested
 	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
 	  echo "kernels for $$variant"; TRYON_KERNELS_ISA=$$variant $(BIN)/python -m pytest tests/kernels; \
 	done
+
+# The kernels' values; that they compile for GPUs is in `make test`.
+INTERPRETED := test_triton.py test_non_finite.py \
+    test_values.py::test_values_and_gradients_are_the_references_within_rounding
+triton: $(VENV)/.tested
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest $(addprefix tests/kernels/,$(INTERPRETED))
 
 benchmark: $(VENV)/.installed
 	$(PIP) install --editable '.[benchmark]'

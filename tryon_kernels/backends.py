@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tryon_kernels.ops.library import library
+
 NAMES = ("auto", "eager", "cpp", "triton", "cuda")
-DEVICE_TYPES = {"cpp": "cpu", "triton": "cuda", "cuda": "cuda"}
+OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
+
+# Triton reads the same variable: its interpreter then runs kernels on the CPU.
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE_TYPES = {"cpp": "cpu", "triton": "cpu" if INTERPRETED else "cuda", "cuda": "cuda"}
 
 _FOLDER = Path(__file__).parent
 LIBRARY = _FOLDER / "_cpp.so"
@@ -41,7 +49,7 @@ def load_library() -> Variants:
     Raises ImportError, with the cause, for a library that cannot be loaded and for an instruction set that is asked
     for and not to be had.
     """
-    if not LIBRARY.exists():
+    if INTERPRETED or not LIBRARY.exists():
         return Variants((), (), "")
     try:
         torch.ops.load_library(LIBRARY)
@@ -75,11 +83,37 @@ def missing(name: str) -> str | None:
     """Why a backend is not there; None where it is."""
     if name in ("auto", "eager"):
         return None
-    if name != "cpp":
-        return f"this version has no {name} kernels"
+    if name == "cuda":
+        return "this version has no cuda kernels"
+    if name == "triton":
+        return _triton_missing()
+    if INTERPRETED:
+        return "Triton's interpreter serves CPU tensors (TRITON_INTERPRET=1)"
     if LIBRARY.exists():
         return None
     return build_record().get("reason", "the package was not installed, so its C++ part was not built")
+
+
+def _triton_missing() -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed: pip install triton"
+    if not INTERPRETED and not torch.cuda.is_available():
+        return "torch finds no GPU"
+    return None
+
+
+def register_triton() -> None:
+    """Let Triton's kernels serve the ops on its device, from when they are first called."""
+    for op in OPS:
+        for name in (op, f"{op}_backward"):
+            library.impl(name, partial(_call_triton, name), DEVICE_TYPES["triton"].upper())
+
+
+def _call_triton(name: str, *arguments: Any) -> Any:
+    kernels = importlib.import_module("tryon_kernels.triton")
+    device = arguments[0].device
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        return getattr(kernels, name)(*arguments)
 
 
 def report() -> str:
@@ -88,15 +122,17 @@ def report() -> str:
     for name in NAMES[1:]:
         reason = missing(name)
         lines.append(f"{name:<7} " + (_description(name) if reason is None else f"not available: {reason}"))
-    lines.append(
-        f"in use  {'cpp' if compiled_serves(torch.device('cpu')) else 'eager'} for CPU tensors, eager for others"
-    )
+    lines.append(f"in use  {serving('cpu')} for CPU tensors, {serving('cuda')} for GPU tensors, eager for others")
     return "\n".join(lines)
 
 
 def _description(name: str) -> str:
     if name == "eager":
         return "plain torch formulas, any device"
+    if name == "triton":
+        if INTERPRETED:
+            return "CPU tensors, by Triton's interpreter"
+        return 'GPU tensors, for who asks for it: use_backend("triton"); it has not run on a GPU yet'
     return f"CPU tensors, {LIBRARY}, instruction sets: {', '.join(map(_described, variants.built))}"
 
 
@@ -110,7 +146,7 @@ def _described(variant: str) -> str:
 def use_backend(name: str) -> Iterator[None]:
     """Let one backend serve every call of the block, in the whole process.
 
-    "auto" takes the compiled kernels for the tensors' device where they are there and the eager formulas elsewhere.
+    "auto" takes the compiled kernels for CPU tensors where they are there and the eager formulas elsewhere.
     Raises ValueError for an unknown name and RuntimeError, with the reason, for a backend that is not there. A call
     with tensors on a device that the backend does not serve raises ValueError.
     """
@@ -132,11 +168,19 @@ def compiled_serves(device: torch.device) -> bool:
     if _chosen == "eager":
         return False
     if _chosen == "auto":
-        return device.type == "cpu" and _CPP_IS_THERE
+        return device.type in _SERVING
     if device.type != DEVICE_TYPES[_chosen]:
         raise ValueError(f'backend "{_chosen}" serves {DEVICE_TYPES[_chosen]} tensors, got one on {device}')
     return True
 
 
+def serving(device_type: str) -> str:
+    """The backend that "auto" takes for tensors of such a device."""
+    return _SERVING.get(device_type, "eager")
+
+
 variants = load_library()
-_CPP_IS_THERE = missing("cpp") is None
+# What "auto" takes. Triton's kernels are not among it on a GPU as long as none has run them.
+_SERVING = {DEVICE_TYPES[name]: name for name in ("triton" if INTERPRETED else "cpp",) if missing(name) is None}
+if missing("triton") is None:
+    register_triton()

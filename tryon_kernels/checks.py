@@ -48,6 +48,14 @@ def check_warp_correlation(
     _check_volume(radius, negative_slope)
 
 
+def check_grad_output(grad_output: Tensor, like: Tensor, *shape: int) -> None:
+    """Refuse a gradient that is not one of an output of this shape, in the dtype of the features."""
+    if grad_output.shape != shape:
+        raise ValueError(f"grad_output: got shape {_shape(grad_output)}, expected {' x '.join(map(str, shape))}")
+    if grad_output.dtype != like.dtype:
+        raise TypeError(f"grad_output: got {grad_output.dtype}, expected {like.dtype}")
+
+
 def _check_features(name: str, tensor: Tensor) -> None:
     if tensor.dim() != 4:
         raise ValueError(f"{name}: got shape {_shape(tensor)}, expected N x C x H x W")

@@ -18,10 +18,25 @@ def test_an_unknown_backend_is_refused_with_the_names_there_are() -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["triton", "cuda"])
-def test_a_backend_that_is_not_there_says_why(name: str) -> None:
-    with pytest.raises(RuntimeError, match=f'"{name}" is not available: this version has no'), tk.use_backend(name):
+def test_a_backend_that_is_not_there_says_why() -> None:
+    with pytest.raises(RuntimeError, match='"cuda" is not available: this version has no'), tk.use_backend("cuda"):
         pass
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_triton_asks_for_a_gpu() -> None:
+    reason = "torch finds no GPU|Triton is not installed"
+    with pytest.raises(RuntimeError, match=f'"triton" is not available: ({reason})'), tk.use_backend("triton"):
+        pass
+
+
+def test_the_report_says_that_tritons_interpreter_serves_cpu_tensors() -> None:
+    pytest.importorskip("triton", reason="Triton is not installed")
+    command = [sys.executable, "-m", "tryon_kernels"]
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    report = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "triton  CPU tensors, by Triton's interpreter" in report
+    assert "in use  triton for CPU tensors" in report
 
 
 def test_the_compiled_backend_refuses_tensors_of_other_devices() -> None:

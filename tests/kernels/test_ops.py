@@ -4,6 +4,7 @@ import pytest
 import torch
 from kernel_inputs import (
     BACKENDS,
+    COMPILED,
     DTYPES,
     LAYOUTS,
     OPS,
@@ -79,7 +80,7 @@ def test_gradients_are_derivatives(case: Case, backend: str) -> None:
 @pytest.mark.parametrize("case", CHOSEN[::2], ids=str)
 def test_second_gradients_are_derivatives(case: Case) -> None:
     leaves = tuple(tensor.detach().requires_grad_() for tensor in case.tensors)
-    with tk.use_backend("cpp"):
+    with tk.use_backend(COMPILED):
         assert torch.autograd.gradgradcheck(case.public, leaves, fast_mode=True)
 
 

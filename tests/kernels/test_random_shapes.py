@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_inputs import (
+    COMPILED,
     LAYOUTS,
     Case,
     assert_within_rounding,
@@ -28,7 +29,7 @@ def check(case: Case, dtype: torch.dtype, layouts: tuple[str, ...]) -> None:
     tensors = tuple(LAYOUTS[layout](tensor) for tensor, layout in zip(case.tensors, of_tensors, strict=True))
     case = Case(case.op, case.name, tensors, case.options)
     grad_output = LAYOUTS[of_gradient](case.output_gradient())
-    with tk.use_backend("cpp"):
+    with tk.use_backend(COMPILED):
         result = run(case.public, case.tensors, grad_output)
     assert_within_rounding(case, result, grad_output)
 

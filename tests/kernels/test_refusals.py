@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from kernel_inputs import BACKENDS
 from torch import Tensor
 
 import tryon_kernels as tk
@@ -112,7 +113,7 @@ REFUSED: dict[str, tuple[Callable[[], Tensor], type[Exception], str]] = {
 }
 
 
-@pytest.mark.parametrize("backend", ["eager", "cpp"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_wrong_argument_is_named_with_what_it_got_and_what_is_wanted(name: str, backend: str) -> None:
     call, error, message = REFUSED[name]

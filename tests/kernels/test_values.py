@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from kernel_inputs import (
     BACKENDS,
+    COMPILED,
     DTYPES,
     LAYOUTS,
     Case,
@@ -41,7 +42,7 @@ def test_values_and_gradients_are_the_references_within_rounding(case: Case, dty
 def test_memory_layout_changes_nothing(case: Case, dtype: torch.dtype, layout: str) -> None:
     case = with_dtype(case, dtype).mapped(LAYOUTS[layout])
     grad_output = LAYOUTS[layout](case.output_gradient())
-    with tk.use_backend("cpp"):
+    with tk.use_backend(COMPILED):
         result = run(case.public, case.tensors, grad_output)
     assert_within_rounding(case, result, grad_output)
 
@@ -124,7 +125,7 @@ def test_warp_correlation_is_the_correlation_of_the_warped_to_the_last_bit(
         return tk.correlation(warped, second, radius=radius, negative_slope=negative_slope)
 
     case = with_dtype(case, dtype).mapped(LAYOUTS[layout])
-    with tk.use_backend("cpp"):
+    with tk.use_backend(COMPILED):
         fused, composed = run(case.public, case.tensors), run(separate, case.tensors)
     assert torch.equal(fused.output, composed.output)
     assert torch.equal(fused.gradients[1], composed.gradients[1])

@@ -1,0 +1,209 @@
+"""Bilinear sampling on a GPU: `warp` and `grid_sample`, and their gradients.
+
+A program serves some output pixels and channels. Where channels lie together its reads are along channels, else along
+pixels; each is 16 bytes a thread as far as the strides allow.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from tryon_kernels.eager import position_dtype
+from tryon_kernels.ops.library import new_gradient, new_output
+from tryon_kernels.triton.positions import read_position, read_tap
+from tryon_kernels.triton.tiles import sample_tile
+
+FIXED_POINT_BITS = 62  # of a sum; the sign has one, and one is to spare
+
+
+@triton.jit
+def _sample(
+    input, positions, output, channels, height, width, out_height, out_width,
+    input_n, input_c, input_y, input_x, positions_n, positions_axis, positions_y, positions_x,
+    output_n, output_c, output_y, output_x,
+    coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(1).to(tl.int64) * CHANNELS + tl.arange(0, CHANNELS)
+    n = tl.program_id(2).to(tl.int64)
+    y, x = pixel // out_width, pixel % out_width
+    real, channel_real = y < out_height, channel < channels
+    top, left, v, u, _, _ = read_position(
+        positions + n * positions_n + y * positions_y + x * positions_x, positions_axis, y, x, real, height, width,
+        coordinates, border,
+    )  # fmt: skip
+    total = tl.zeros((PIXELS, CHANNELS), number)
+    for j in tl.static_range(2):
+        for i in tl.static_range(2):
+            weight = (v if j else 1 - v) * (u if i else 1 - u)
+            tap = read_tap(input + n * input_n, top + j, left + i, height, width, input_y, input_x, real,
+                           channel * input_c, channel_real)  # fmt: skip
+            total += weight[:, None] * tap.to(number)
+    to = output + n * output_n + (y * output_y + x * output_x)[:, None] + (channel * output_c)[None, :]
+    tl.store(to, total.to(output.dtype.element_ty), mask=real[:, None] & channel_real[None, :])
+
+
+@triton.jit
+def _differentiate_positions(
+    grad_output, input, positions, grad_positions, channels, height, width, out_height, out_width,
+    grad_n, grad_c, grad_y, grad_x, input_n, input_c, input_y, input_x,
+    positions_n, positions_axis, positions_y, positions_x, to_n, to_axis, to_y, to_x,
+    coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    n = tl.program_id(1).to(tl.int64)
+    y, x = pixel // out_width, pixel % out_width
+    real = y < out_height
+    top, left, v, u, y_slope, x_slope = read_position(
+        positions + n * positions_n + y * positions_y + x * positions_x, positions_axis, y, x, real, height, width,
+        coordinates, border,
+    )  # fmt: skip
+    by_x, by_y = tl.zeros((PIXELS,), number), tl.zeros((PIXELS,), number)
+    for start in range(0, channels, CHANNELS):
+        channel = start + tl.arange(0, CHANNELS).to(tl.int64)
+        channel_real = channel < channels
+        at = grad_output + n * grad_n + (y * grad_y + x * grad_x)[:, None] + (channel * grad_c)[None, :]
+        grad = tl.load(at, mask=real[:, None] & channel_real[None, :], other=0).to(number)
+        for j in tl.static_range(2):
+            for i in tl.static_range(2):
+                tap = read_tap(input + n * input_n, top + j, left + i, height, width, input_y, input_x, real,
+                               channel * input_c, channel_real)  # fmt: skip
+                along = tl.sum(grad * tap.to(number), axis=1)
+                by_x += (v if j else 1 - v) * (along if i else -along)
+                by_y += (u if i else 1 - u) * (along if j else -along)
+    to = grad_positions + n * to_n + y * to_y + x * to_x
+    # A position that was brought in has no gradient, whatever the features are.
+    tl.store(to, tl.where(x_slope != 0, by_x * x_slope, 0), mask=real)
+    tl.store(to + to_axis, tl.where(y_slope != 0, by_y * y_slope, 0), mask=real)
+
+
+@triton.jit
+def _differentiate_input(
+    grad_output, positions, sums, unusual, scale, channels, height, width, out_height, out_width,
+    grad_n, grad_c, grad_y, grad_x, positions_n, positions_axis, positions_y, positions_x,
+    sums_n, sums_c, sums_y, sums_x,
+    coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, FIXED: tl.constexpr,
+    PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(1).to(tl.int64) * CHANNELS + tl.arange(0, CHANNELS)
+    n = tl.program_id(2).to(tl.int64)
+    y, x = pixel // out_width, pixel % out_width
+    real, channel_real = y < out_height, channel < channels
+    top, left, v, u, _, _ = read_position(
+        positions + n * positions_n + y * positions_y + x * positions_x, positions_axis, y, x, real, height, width,
+        coordinates, border,
+    )  # fmt: skip
+    at = grad_output + n * grad_n + (y * grad_y + x * grad_x)[:, None] + (channel * grad_c)[None, :]
+    grad = tl.load(at, mask=real[:, None] & channel_real[None, :], other=0).to(number)
+    for j in tl.static_range(2):
+        for i in tl.static_range(2):
+            row, column = top + j, left + i
+            within = real & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            mask = within[:, None] & channel_real[None, :]
+            offset = n * sums_n + row.to(tl.int64) * sums_y + column.to(tl.int64) * sums_x
+            place = offset[:, None] + (channel * sums_c)[None, :]
+            share = ((v if j else 1 - v) * (u if i else 1 - u))[:, None] * grad
+            if FIXED:
+                finite = tl.abs(share) < float("inf")
+                multiple = tl.where(finite, share, 0).to(tl.float64) * tl.load(scale)
+                tl.atomic_add(sums + place, multiple.to(tl.int64), mask=mask)
+                kind = tl.where(share == float("inf"), 1, tl.where(share == -float("inf"), 2, 3))
+                tl.atomic_or(unusual + place, kind, mask=mask & (finite == 0))
+            else:
+                tl.atomic_add(sums + place, share, mask=mask)
+
+
+def sum_type(features: Tensor) -> tl.dtype:
+    """What the kernels add up features of this dtype in."""
+    return tl.float64 if features.dtype == torch.float64 else tl.float32
+
+
+def sample(input: Tensor, positions: Tensor, coordinates: int, border: bool) -> Tensor:
+    """Sample N x C x H x W at positions, N x 2 x Ho x Wo with any strides: see `tryon_kernels.eager`."""
+    output = new_output(input, (*input.shape[:2], *positions.shape[2:]))
+    if output.numel() == 0:
+        return output
+    if input.numel() == 0:
+        return output.zero_()
+    tile = sample_tile(input)
+    (count, channels, *size), out_size = input.shape, positions.shape[2:]
+    grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), triton.cdiv(channels, tile.channels), count)
+    _sample[grid](
+        input, positions, output, channels, *size, *out_size, *input.stride(), *positions.stride(), *output.stride(),
+        coordinates, border, sum_type(input), tile.pixels, tile.channels, num_warps=tile.warps,
+    )  # fmt: skip
+    return output
+
+
+def sample_backward(
+    grad_output: Tensor, input: Tensor, positions: Tensor, grad_positions: Tensor, coordinates: int, border: bool,
+    input_needed: bool, positions_needed: bool,
+) -> Tensor:  # fmt: skip
+    """Gradient of the input; that of the positions is written to `grad_positions`, N x 2 x Ho x Wo of any strides."""
+    if positions_needed and grad_positions.numel() > 0:
+        _positions_gradient(grad_output, input, positions, grad_positions, coordinates, border)
+    if not input_needed:
+        return new_gradient(input, False)
+    return _input_gradient(grad_output, input, positions, coordinates, border)
+
+
+def _positions_gradient(
+    grad_output: Tensor, input: Tensor, positions: Tensor, grad_positions: Tensor, coordinates: int, border: bool
+) -> None:
+    if input.numel() == 0:
+        grad_positions.zero_()
+        return
+    tile = sample_tile(input)
+    (count, channels, *size), out_size = input.shape, positions.shape[2:]
+    grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), count)
+    _differentiate_positions[grid](
+        grad_output, input, positions, grad_positions, channels, *size, *out_size, *grad_output.stride(),
+        *input.stride(), *positions.stride(), *grad_positions.stride(),
+        coordinates, border, sum_type(input), tile.pixels, tile.channels, num_warps=tile.warps,
+    )  # fmt: skip
+
+
+def _input_gradient(grad_output: Tensor, input: Tensor, positions: Tensor, coordinates: int, border: bool) -> Tensor:
+    """Sums of what each pixel gives to its four taps.
+
+    The order of floating-point additions by many threads changes from run to run, and so do their roundings. With
+    `torch.use_deterministic_algorithms` the sums are therefore integers, which add up to the same in any order: each
+    share is a multiple of a power of two so small that sums of all pixels with the largest gradient fit 62 bits. Shares
+    that are not finite are noted as bits.
+    """
+    gradient = new_gradient(input, True)
+    if gradient.numel() == 0:
+        return gradient
+    if grad_output.numel() == 0:
+        return gradient.zero_()
+    fixed = torch.are_deterministic_algorithms_enabled()
+    dtype = position_dtype(input)
+    sums = torch.zeros_like(gradient, dtype=torch.int64 if fixed else dtype)
+    unusual = torch.zeros_like(gradient, dtype=torch.int32) if fixed else sums
+    scale = _fixed_point_scale(grad_output) if fixed else sums
+    tile = sample_tile(input, adding=True)
+    (count, channels, *size), out_size = input.shape, positions.shape[2:]
+    grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), triton.cdiv(channels, tile.channels), count)
+    _differentiate_input[grid](
+        grad_output, positions, sums, unusual, scale, channels, *size, *out_size,
+        *grad_output.stride(), *positions.stride(), *sums.stride(),
+        coordinates, border, sum_type(input), fixed, tile.pixels, tile.channels, num_warps=tile.warps,
+    )  # fmt: skip
+    if not fixed:
+        return gradient.copy_(sums)
+    values = sums.double() / scale
+    infinite = torch.where(unusual == 1, torch.inf, torch.where(unusual == 2, -torch.inf, torch.nan))
+    return gradient.copy_(torch.where(unusual == 0, values, infinite))
+
+
+def _fixed_point_scale(grad_output: Tensor) -> Tensor:
+    """What a gradient's shares are multiplied with to become integers: a power of two."""
+    pixels = grad_output.shape[2] * grad_output.shape[3]
+    finite = torch.where(grad_output.isfinite(), grad_output, 0).double()
+    largest = finite.abs().amax().clamp(min=torch.finfo(torch.float64).tiny)
+    exponent = FIXED_POINT_BITS - torch.log2(largest * pixels).ceil().clamp(min=-900, max=900)
+    return torch.exp2(exponent)
