@@ -265,8 +265,8 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
       }
       return at.volume + i * at.layout.volume_band.row();
     };
-    for (int64_t begin = 0; begin < piece.width(); begin += at.strip) {
-      const Tiles tiles{begin, std::min(begin + at.strip, piece.width()), piece.width()};
+    for (int64_t x = 0; x < piece.width(); x += at.strip) {
+      const Tiles tiles{x, std::min(x + at.strip, piece.width()), piece.width()};
       // A row around meets all rows that it is a neighbour of while the first-level cache has it.
       for (int64_t y = -window.radius; y < piece.rows + window.radius; ++y) {
         const int64_t last = std::min(piece.rows - 1, y + window.radius);

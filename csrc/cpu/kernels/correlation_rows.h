@@ -15,6 +15,7 @@ namespace {
 // fit a smaller second level, but read more than they use of each plane's cache lines, which costs more.
 constexpr int64_t kStripBytes = 1536 * 1024;
 constexpr int64_t kSmallestStrip = 24;  // the radius's columns on both sides are packed with every strip
+
 // How an image is cut into bands of rows, and these into strips of columns.
 struct Bands {
   int64_t strips, width, count;
