@@ -13,7 +13,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 if INTERPRETED:
     pytest.skip("Triton's interpreter compiles nothing", allow_module_level=True)
 
-from objects import DTYPES, KERNELS, TARGETS, Code, compiled
+from triton_objects import DTYPES, KERNELS, TARGETS, Code, compiled
 
 MOST_REGISTERS = 255  # of a thread
 FEWEST_BLOCKS = 2  # on a multiprocessor at a time
