@@ -31,7 +31,8 @@ KERNELS = {
     "sample, gradient of input": _differentiate_input,
     "sample, deterministic gradient of input": _differentiate_input,
     "correlation": _multiply,
-    "correlation, gradients": _gather,
+    "correlation, gradient of first": _gather,
+    "correlation, gradient of second": _gather,
     "warp_correlation": _multiply,
     "warp_correlation, gradient of second": _gather,
 }
@@ -94,7 +95,7 @@ def _constants(name: str, dtype: torch.dtype) -> dict[str, Any]:
         "SIDE": 2 * RADIUS + 1,
         "LEAKY": True,
         "SAMPLED": "warp" in name,
-        "MIRRORED": True,
+        "MIRRORED": "second" in name,
         "precision": "ieee",
         "COLUMNS": getattr(tile, "columns", 0),
     }
