@@ -37,8 +37,10 @@ COMPILE = [
     *("-fno-math-errno", "-fno-trapping-math"),  # no result changes; loops with comparisons become vector code
 ]
 AVX2 = ("-mavx2", "-mfma", "-mf16c")
+AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")
 X86_VARIANTS = {  # instruction sets to compile for, best first
-    "avx512": (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
+    "avx512_bf16": (*AVX512, "-mavx512bf16"),
+    "avx512": AVX512,
     "avx2": AVX2,
     "baseline": (),
 }
@@ -85,8 +87,9 @@ def listed(compiled: Iterable[str]) -> str:
 
     AMX is one table more in AVX-512's object for the correlation; it samples as AVX-512 does.
     """
-    amx = {"avx512": "VARIANT(amx,avx512)"}
-    return "".join(f"{amx.get(name, '')}VARIANT({name},{name})" for name in compiled)
+    names = list(compiled)
+    amx = ["VARIANT(amx,avx512)"] if "avx512" in names else []
+    return "".join([*amx, *(f"VARIANT({name},{name})" for name in names)])
 
 
 def compiles(source: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -39,6 +39,8 @@ bool avx512() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 
+bool avx512_bf16() { return avx512() && __builtin_cpu_supports("avx512bf16"); }
+
 // Linux lets a process use the matrix registers once it has asked.
 bool amx() {
 #if defined(__linux__)

@@ -66,14 +66,27 @@ class Case:
         return None if place is None else self.options[place]
 
     def output_gradient(self) -> Tensor:
-        """A gradient for the output: 0 where rounding of the warped map may decide which slope a value takes."""
-        output = self.reference(*self.tensors)
-        gradient = output_gradient(output)
-        if self.op != "warp_correlation" or self.negative_slope is None:
+        """A gradient for the output: 0 where rounding may decide which of two slopes a value takes."""
+        gradient = output_gradient(self.reference(*self.tensors))
+        if self.negative_slope is None:
             return gradient
-        first, second, grid = self.tensors
-        radius, _, *sampling = self.options
-        return gradient * (eager.warp_correlation(first, second, grid, radius, None, *sampling).abs() > UNSURE_SIGN)
+        wide = [tensor.double() for tensor in self.tensors]
+        if self.op == "correlation":
+            radius, stride, _ = self.options
+            before = eager.correlation(*wide, radius, stride, None)
+        else:
+            radius, _, *sampling = self.options
+            before = eager.warp_correlation(*wide, radius, None, *sampling)
+        return gradient * (before.abs() > self._unsure_sign())
+
+    def _unsure_sign(self) -> float:
+        """How close to 0 a mean of products of numbers in (-1, 1) may take another sign, or be stored as 0."""
+        dtype, channels = self.tensors[0].dtype, self.tensors[0].shape[1]
+        if self.op == "warp_correlation":
+            return UNSURE_SIGN
+        summed = torch.float64 if dtype == torch.float64 else torch.float32
+        info = torch.finfo(dtype)
+        return (channels + 2) * torch.finfo(summed).eps + info.smallest_normal * info.eps / 2
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Case:
         """The same case with changed tensors."""

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
-#if defined(__AVX512F__)
+// CPUs with AMX have all of AVX-512, so their table lives in its object.
+#if defined(__AVX512F__) && !defined(__AVX512BF16__)
+#define TRYON_KERNELS_HAS_AMX_TABLE
 #include "cpu/kernels/correlation_amx.h"
 #endif
 #include "cpu/kernels/correlation_rows.h"
@@ -22,17 +24,17 @@ constexpr size_t kBeyondCaches = 2 * 1024 * 1024;  // bytes of an image whose gr
 
 // A call's memory: the rows around of one operand, a band of the other or of a gradient, and the same of the volume or
 // of its gradient.
-template <class P>
+template <class E, class P>
 struct Layout {
   Bands bands;
-  Packed<P> around, band;                // of the features
+  Packed<E> around, band;                // of the features
   Packed<P> volume_around, volume_band;  // of the volume
 
   Layout(const Window& window, int64_t volume_radius)
       : bands(window, odd_lines<P>(window.channels) * static_cast<int64_t>(sizeof(P))) {
     const int64_t columns = round_up(std::min(bands.width, window.width), kTilePixels);
     const int64_t volume = window.side() * window.side(), volume_pitch = odd_lines<P>(volume);
-    band = {window.channels, odd_lines<P>(window.channels), columns};
+    band = {window.channels, odd_lines<E>(window.channels), columns};
     around = {window.channels, band.pitch, columns + 2 * window.radius};
     volume_band = {volume, volume_pitch, columns};
     volume_around = {volume, volume_pitch, columns + 2 * volume_radius};
@@ -71,21 +73,22 @@ struct Finish {
 };
 
 // Scalar products of the tile's pixels with `Displacements` neighbours of each, to as many numbers of the volume.
-template <int Displacements, class P>
-inline void multiply_tile(const P* centres, int64_t centre_pitch, const P* neighbours, int64_t pitch, int64_t channels,
+template <int Displacements, class E, class P>
+inline void multiply_tile(const E* centres, int64_t centre_pitch, const E* neighbours, int64_t pitch, int64_t channels,
                           const Finish<P>& finish, P* volume, int64_t volume_pitch) {
   Vector<P> sum[kTilePixels][Displacements] = {};
-  for (int64_t c = 0; c < channels; c += kLanes<P>) {
-    Vector<P> pixels[kTilePixels];
+  for (int64_t c = 0; c < channels; c += kLanes<E>) {
+    Factors<E> pixels[kTilePixels];
 #pragma GCC unroll 8
-    for (int p = 0; p < kTilePixels; ++p) pixels[p] = kept(load_wide(centres + p * centre_pitch + c));
+    for (int p = 0; p < kTilePixels; ++p) pixels[p] = kept(load_lanes<Factors<E>>(centres + p * centre_pitch + c));
 #pragma GCC unroll 16
     for (int column = 0; column < kTilePixels + Displacements - 1; ++column) {
-      const Vector<P> neighbour = kept(load(neighbours + column * pitch + c));
+      const auto neighbour = kept(load_lanes<Factors<E>>(neighbours + column * pitch + c));
 #pragma GCC unroll 8
       for (int p = 0; p < kTilePixels; ++p) {
         const int displacement = column - p;
-        if (displacement >= 0 && displacement < Displacements) sum[p][displacement] += pixels[p] * neighbour;
+        if (displacement >= 0 && displacement < Displacements)
+          add_products<E>(sum[p][displacement], pixels[p], neighbour);
       }
     }
   }
@@ -108,8 +111,8 @@ inline void multiply_tile(const P* centres, int64_t centre_pitch, const P* neigh
 
 // Some of a row's tiles; between them, something of the next piece is fetched.
 struct MultiplyTiles {
-  template <int Displacements, class P>
-  static void run(const P* centres, int64_t centre_pitch, const P* neighbours, int64_t pitch, int64_t channels,
+  template <int Displacements, class E, class P>
+  static void run(const E* centres, int64_t centre_pitch, const E* neighbours, int64_t pitch, int64_t channels,
                   const Tiles& tiles, const Finish<P>& finish, P* volume, int64_t volume_pitch, Ahead& ahead) {
     tiles.for_each([&](int64_t x) {
       multiply_tile<Displacements>(centres + x * centre_pitch, centre_pitch, neighbours + x * pitch, pitch, channels,
@@ -190,24 +193,26 @@ struct Row {
 template <class T>
 struct Forward {
   using P = Wide<T>;
-  Layout<P> layout;
+  using E = Factor<T>;
+  Layout<E, P> layout;
   int64_t strip;  // pixels of each row of the band that are worked on together
-  P *around, *band, *volume;
+  E *around, *band;
+  P* volume;
 
   Forward(const Window& window, Workspace& workspace)
       : layout(window, 0),
-        strip(std::clamp(kNearBytes / (window.band_rows * layout.band.pitch * static_cast<int64_t>(sizeof(P))) /
+        strip(std::clamp(kNearBytes / (window.band_rows * layout.band.pitch * static_cast<int64_t>(sizeof(E))) /
                              kTilePixels * kTilePixels,
                          int64_t{kTilePixels}, layout.band.columns)),
-        around(workspace.take<P>(RowsAround<T, P>::size(window, window.radius, layout.around))),
-        band(workspace.take<P>(window.band_rows * layout.band.row())),
+        around(workspace.take<E>(RowsAround<T, E>::size(window, window.radius, layout.around))),
+        band(workspace.take<E>(window.band_rows * layout.band.row())),
         volume(workspace.take<P>(window.band_rows * layout.volume_band.row())) {}
 };
 
 template <class T>
 struct Backward {
   using P = Wide<T>;
-  Layout<P> layout;
+  Layout<P, P> layout;
   P *around, *band, *weights, *signs;
   WindowRow<P>* window_rows;
 
@@ -233,19 +238,20 @@ template <class T>
 void correlation_forward(const Window& window, const RowSource<T>& first, Image<const T> second,
                          const Activation<T>& activation, Image<T> output, void* memory, int64_t begin, int64_t end) {
   using P = Wide<T>;
+  using E = Factor<T>;
   Workspace workspace(memory);
   const Forward<T> at(window, workspace);
-  RowsAround<T, P> rows(window, window.radius, at.layout.around, {second}, at.around);
+  RowsAround<T, E> rows(window, window.radius, at.layout.around, {second}, at.around);
   const int64_t side = window.side(), pitch = at.layout.around.pitch;
-  const int64_t channels = round_up(window.channels, kLanes<P>);
-  if (channels != window.channels) std::fill_n(at.band, window.band_rows * at.layout.band.row(), P{0});
+  const int64_t channels = round_up(window.channels, kLanes<E>);
+  if (channels != window.channels) std::fill_n(at.band, window.band_rows * at.layout.band.row(), E{0});
   const Finish<P> finish{P{1} / static_cast<P>(std::max<int64_t>(window.channels, 1)), activation.negative_slope};
 
   for (int64_t index = begin; index < end; ++index) {
     const Piece piece(window, at.layout.bands, index);
     rows.move_to(piece, [](auto&&...) {});
     const Image<const T> from = rows_of(first, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
-    const bool in_place = is_packed<const T, P>(from, window.channels) && piece.width() >= kTilePixels;
+    const bool in_place = is_packed<const T, E>(from, window.channels) && piece.width() >= kTilePixels;
     if (!in_place) at.layout.band.pack(from, piece.at_start(), at.band);
     const bool volume_in_place = std::is_same_v<T, P> && output.channel == 1 && piece.width() >= kTilePixels;
     const int64_t volume_pitch = volume_in_place ? output.column : at.layout.volume_band.pitch;
@@ -253,8 +259,8 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
     ahead.add(second, window, piece, piece.rows + window.radius);
     if (in_place && first.make == nullptr) ahead.add(first.image, window, piece, piece.rows);
     ahead.divide_by(piece.rows * side * parts(side, kTileDisplacements) * parts(piece.width(), kTilePixels));
-    const auto centres = [&](int64_t i) -> Row<P> {
-      if constexpr (std::is_same_v<T, P>) {
+    const auto centres = [&](int64_t i) -> Row<E> {
+      if constexpr (std::is_same_v<T, E>) {
         if (in_place) return {pixels_of(from, 0, 0, i, 0).data, from.column};
       }
       return {at.band + i * at.layout.band.row(), pitch};
@@ -354,7 +360,7 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
 template <class T>
 constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forward<T>, correlation_backward<T>};
 
-#if defined(__AVX512F__)
+#if defined(TRYON_KERNELS_HAS_AMX_TABLE)
 // Most of a matrix would be for nothing in a row of fewer pixels. The gradients stay with vectors, for matrices were no
 // quicker there: a neighbour's channels serve 16 pixels only, and loading them takes longer than multiplying.
 bool suits_matrices(const Window& window) { return window.width >= kMatrixRows; }
@@ -378,8 +384,7 @@ constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels
                                                        kKernels<BFloat16>};
 }  // namespace TRYON_KERNELS_VARIANT
 
-// CPUs with AMX have all of AVX-512, so their table lives in its object.
-#if defined(__AVX512F__)
+#if defined(TRYON_KERNELS_HAS_AMX_TABLE)
 namespace amx {
 extern const Table<CorrelationKernels> kCorrelation;
 constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels<double>, kKernels<Half>,

@@ -38,6 +38,31 @@ inline void store_lanes(void* to, V value) {
   std::memcpy(to, &value, sizeof value);
 }
 
+// What products of features are made from, and as many of it as one instruction takes: bfloat16 as it is where the CPU
+// multiplies that.
+#if defined(__AVX512BF16__)
+template <class T>
+using Factor = std::conditional_t<std::is_same_v<T, BFloat16>, BFloat16, Wide<T>>;
+#else
+template <class T>
+using Factor = Wide<T>;
+#endif
+
+template <class E>
+using Factors = Lanes<std::conditional_t<std::is_same_v<E, BFloat16>, uint16_t, E>, kLanes<E>>;
+
+// A sum of bfloat16 products takes those of two neighbours.
+template <class E>
+inline void add_products(Vector<Wide<E>>& sums, Factors<E> a, Factors<E> b) {
+#if defined(__AVX512BF16__)
+  if constexpr (std::is_same_v<E, BFloat16>) {
+    sums = (Floats)_mm512_dpbf16_ps((__m512)sums, (__m512bh)a, (__m512bh)b);
+    return;
+  } else
+#endif
+    sums += a * b;
+}
+
 template <class V>
 inline bool is_zero(V value) {
 #if defined(__AVX512F__)
@@ -166,7 +191,10 @@ inline void store_up_to(T* to, Vector<Wide<T>> value, int64_t lanes) {
   lanes >= kLanes<Wide<T>> ? store_narrow<T>(to, value) : store_some<T>(to, value, lanes);
 }
 
-#if defined(__AVX512F__)
+// Whether the CPU's own instruction is the quickest way to read from many places. Those with AVX512_BF16, but for
+// Intel's of today, which have AMX and take that variant, are AMD's: there, single loads are up to twice as quick.
+#if defined(__AVX512F__) && !defined(__AVX512BF16__)
+#define TRYON_KERNELS_GATHERS
 // For a gather to write over. The compiler, which knows that nothing of it stays, would leave any register there, and
 // the gather then waits for what was last written to that.
 inline Floats fresh_zeros() {
@@ -176,12 +204,24 @@ inline Floats fresh_zeros() {
 }
 #endif
 
+// A vector of what is at these offsets, read one by one.
+template <class Number, class T>
+inline Vector<Number> read_each(const T* from, const int32_t* offset) {
+  return [&]<int64_t... Lane>(std::integer_sequence<int64_t, Lane...>) {
+    return Vector<Number>{load_lanes<Number>(from + offset[Lane])...};
+  }(std::make_integer_sequence<int64_t, kLanes<Number>>());
+}
+
 // For each lane, the numbers at its offset and the one after. Two neighbours are one read of twice the size.
 inline void read_pairs(const float* from, const int32_t* offset, Vector<float>& first, Vector<float>& second) {
 #if defined(__AVX512F__)
   const auto eight = [&](int64_t lane) {
+#if defined(TRYON_KERNELS_GATHERS)
     const __m256i at = load_lanes<__m256i>(offset + lane);
     return (Floats)_mm512_mask_i32gather_pd((__m512d)fresh_zeros(), 0xff, at, from, sizeof(float));
+#else
+    return (Floats)read_each<double>(from, offset + lane);
+#endif
   };
   constexpr auto even = [](int64_t lane) { return 2 * lane; };
   constexpr auto odd = [](int64_t lane) { return 2 * lane + 1; };
@@ -214,14 +254,11 @@ inline void read_pairs(const double* from, const int32_t* offset, Vector<double>
 
 template <class T>
 inline void read_pairs(const T* from, const int32_t* offset, Vector<float>& first, Vector<float>& second) {
-#if defined(__AVX512F__)
+#if defined(TRYON_KERNELS_GATHERS)
   const auto at = load_lanes<__m512i>(offset);
   const Words both = (Words)_mm512_mask_i32gather_epi32((__m512i)fresh_zeros(), 0xffff, at, from, sizeof(T));
 #else
-  const auto pair = [&](int64_t lane) { return load_lanes<int32_t>(from + offset[lane]); };
-  const Words both = [&]<int64_t... Lane>(std::integer_sequence<int64_t, Lane...>) {
-    return Words{pair(Lane)...};
-  }(std::make_integer_sequence<int64_t, kFloats>());
+  const Words both = read_each<int32_t>(from, offset);
 #endif
   // The lower address holds the lower half, as on every machine that this is compiled for.
   first = widen_words(T{}, both & 0xffff);

@@ -25,7 +25,9 @@ Pixels<T> pixels_of(const Image<T>& image, int64_t n, int64_t c, int64_t y, int6
 
 template <class From, class To>
 inline To converted(From value) {
-  if constexpr (std::is_same_v<To, Wide<To>>) {
+  if constexpr (std::is_same_v<From, To>) {
+    return value;
+  } else if constexpr (std::is_same_v<To, Wide<To>>) {
     return widen(value);
   } else {
     return narrow<To>(widen(value));
@@ -57,9 +59,38 @@ void transpose_rows(const From* from, int64_t from_step, To* to, int64_t to_step
   }
 }
 
+constexpr int64_t kPairedRows = 2 * kFloats;
+
+// The same of numbers of half a lane's size that stay as they are. Two rows become one of pairs first, so that there
+// are half as many squares.
+template <class T>
+void transpose_pairs(const T* from, int64_t from_step, T* to, int64_t to_step, int64_t rows, int64_t length) {
+  for (int64_t row = 0; row < rows; row += kPairedRows) {
+    const int64_t r = std::min(row, rows - kPairedRows);
+    for (int64_t start = 0; start < length; start += kFloats) {
+      const int64_t i = std::min(start, length - kFloats);
+      Vector<float> square[kFloats];
+#pragma GCC unroll 16
+      for (int64_t pair = 0; pair < kFloats; ++pair) {
+        const T* const first = from + (r + 2 * pair) * from_step + i;
+        const auto low = __builtin_convertvector(load_lanes<Halves>(first), Words);
+        const auto high = __builtin_convertvector(load_lanes<Halves>(first + from_step), Words);
+        square[pair] = (Vector<float>)(low | high << 16);
+      }
+      transpose<float>(square);
+#pragma GCC unroll 16
+      for (int64_t column = 0; column < kFloats; ++column) store_lanes(to + (i + column) * to_step + r, square[column]);
+    }
+  }
+}
+
 template <class From, class To>
 void copy_pixels(const Pixels<const From>& from, const Pixels<To>& to, int64_t channels, int64_t columns) {
   const bool has_squares = std::min(channels, columns) >= kLanes<Wide<From>>;
+  if constexpr (std::is_same_v<From, BFloat16> && std::is_same_v<To, BFloat16>) {
+    if (channels >= kPairedRows && columns >= kFloats && from.column == 1 && to.channel == 1)
+      return transpose_pairs(from.data, from.channel, to.data, to.column, channels, columns);
+  }
   if (from.column == 1 && to.column == 1) {
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t x = 0; x < columns; ++x)
