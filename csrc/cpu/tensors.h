@@ -1,28 +1,15 @@
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/util/Exception.h>
 
 #include <string>
-#include <type_traits>
 #include <vector>
 
-#include "cpu/kernels/image.h"
 #include "cpu/kernels/scalar.h"
+#include "torch_tensors.h"
 
-// From torch's tensors to the kernels' plain pointers.
+// Checks of tensors, and new ones.
 namespace tryon_kernels {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-
-inline std::string shape_of(const Tensor& tensor) {
-  std::string text;
-  for (int64_t i = 0; i < tensor.dim(); ++i) text += (i ? " x " : "") + std::to_string(tensor.size(i));
-  return text.empty() ? "() (a scalar)" : text;
-}
 
 inline void check_image(const char* name, const Tensor& tensor) {
   STD_TORCH_CHECK(tensor.is_cpu(), name, ": expected a CPU tensor");
@@ -46,35 +33,11 @@ inline void check_dtype(const char* name, const Tensor& tensor, ScalarType wante
 // Calls body with a value of the tensor's number type.
 template <class Body>
 void with_number_type(const char* name, const Tensor& tensor, const Body& body) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Float:
-      return body(float{});
-    case ScalarType::Double:
-      return body(double{});
-    case ScalarType::Half:
-      return body(Half{});
-    case ScalarType::BFloat16:
-      return body(BFloat16{});
-    default:
-      STD_TORCH_CHECK(false, name, ": got ", toString(tensor.scalar_type()),
-                      ", expected Half, BFloat16, Float or Double");
-  }
+  with_type_among<Half, BFloat16>(name, tensor, body);
 }
 
 inline ScalarType wide_type(const Tensor& tensor) {
   return tensor.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-}
-
-// The tensor's memory as an image of T; const where T is.
-template <class T>
-Image<T> image_of(const Tensor& tensor) {
-  T* data;
-  if constexpr (std::is_const_v<T>) {
-    data = static_cast<T*>(tensor.const_data_ptr());
-  } else {
-    data = static_cast<T*>(tensor.mutable_data_ptr());
-  }
-  return {data, tensor.stride(0), tensor.stride(1), tensor.stride(2), tensor.stride(3)};
 }
 
 // Uninitialised tensor in the memory format of the one that it is computed from.

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "cpu/kernels/image.h"
 #include "cpu/kernels/scalar.h"
+#include "image.h"
 
 // Correlation volume: for one image row and one vertical displacement it is a banded matrix product, of which the
 // 2 radius + 1 diagonals are kept. Both gradients are two more products with the same band.

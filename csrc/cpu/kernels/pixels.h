@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "cpu/kernels/image.h"
 #include "cpu/kernels/lanes.h"
+#include "image.h"
 
 // Pieces of image rows from one order in memory to another.
 namespace tryon_kernels {

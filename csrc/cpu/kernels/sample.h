@@ -2,24 +2,11 @@
 
 #include <cstdint>
 
-#include "cpu/kernels/image.h"
 #include "cpu/kernels/scalar.h"
+#include "image.h"
 
 // Bilinear sampling, for warp and grid_sample alike: they differ in what a position means.
 namespace tryon_kernels {
-
-enum class Coordinates {
-  kPixelOffsets,    // added to the output pixel's own position
-  kCornersAligned,  // -1 and 1 are the centres of the outer pixels
-  kEdgesAligned,    // -1 and 1 are the outer edges of the outer pixels
-};
-
-// Where to sample: two numbers (x, y) for each output pixel; `axis` is the stride from x to y.
-template <class P>
-struct Positions {
-  P* data;
-  int64_t image, axis, row, column;
-};
 
 struct Sampling {
   Coordinates coordinates;

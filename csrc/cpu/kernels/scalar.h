@@ -5,7 +5,9 @@
 #include <tuple>
 #include <type_traits>
 
-// Number formats of features, and the wider one in which positions, weights and sums are kept.
+#include "image.h"
+
+// Number formats of features.
 namespace tryon_kernels {
 
 struct Half {
@@ -15,9 +17,6 @@ struct Half {
 struct BFloat16 {
   uint16_t bits;
 };
-
-template <class T>
-using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 // One instruction set's functions for every number format: std::get<Functions<T>>(table).
 template <template <class> class Functions>

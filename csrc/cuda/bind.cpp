@@ -1,0 +1,17 @@
+#include <torch/csrc/stable/library.h>
+
+#include "cuda/ops.h"
+
+// The GPU's tensors; where the kernels are compiled to run on a CPU, its own.
+#ifndef TRYON_KERNELS_CUDA_SERVES
+#define TRYON_KERNELS_CUDA_SERVES CUDA
+#endif
+
+STABLE_TORCH_LIBRARY_IMPL(tryon_kernels_cuda, TRYON_KERNELS_CUDA_SERVES, m) {
+  namespace cuda = tryon_kernels::cuda;
+  m.impl("sample", TORCH_BOX(&cuda::sample));
+  m.impl("differentiate_positions", TORCH_BOX(&cuda::differentiate_positions));
+  m.impl("differentiate_input", TORCH_BOX(&cuda::differentiate_input));
+  m.impl("multiply", TORCH_BOX(&cuda::multiply));
+  m.impl("gather", TORCH_BOX(&cuda::gather));
+}
