@@ -2,10 +2,12 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# The CPU build of torch. For a GPU: make TORCH=torch TORCH_INDEX=https://pypi.org/simple
+# The CPU build of torch. For a GPU: make TORCH=torch TORCH_INDEX=https://pypi.org/simple TRYON_KERNELS_CUDA=1
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 OUT ?= demo
+# CUDA kernels are of no use to it.
+export TRYON_KERNELS_CUDA ?= 0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -13,14 +15,18 @@ SOURCES := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.*)
 
 CROSS ?= aarch64-linux-gnu-
 SANITIZED := build/sanitized
-SANITIZING := $(CXX) -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANITIZER_LIBRARIES = $(foreach name,asan ubsan,$(shell $(CXX) -print-file-name=lib$(name).so))
+SANITIZING := $(CXX) $(SANITIZERS) -g
 
-.PHONY: help demo test triton benchmark fuzz large sanitize threads aarch64 lint check clean
+.PHONY: help demo test triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 lint check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
+	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads and under sanitizers'
+	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
@@ -45,6 +51,13 @@ INTERPRETED := test_triton.py test_non_finite.py \
 triton: $(VENV)/.tested
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest $(addprefix tests/kernels/,$(INTERPRETED))
 
+# Takes the machine as it is: no environment, nothing installed, no network. GPU_CHECK has options for it, as
+# `--leave-out cuda`; `--help` lists them.
+gpu-check:
+	$(PYTHON) setup.py --quiet build_ext --inplace
+	$(PYTHON) -m tryon_kernels
+	$(PYTHON) -m benchmarks.gpu_check $(GPU_CHECK)
+
 benchmark: $(VENV)/.installed
 	$(PIP) install --editable '.[benchmark]'
 	$(BIN)/python -m pytest benchmarks
@@ -61,8 +74,20 @@ sanitize: $(VENV)/.tested
 	cp -r setup.py pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
 	cd $(SANITIZED) && CXX='$(SANITIZING)' $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
-	    LD_PRELOAD="$(foreach name,asan ubsan,$(shell $(CXX) -print-file-name=lib$(name).so))" \
+	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" \
 	    $(abspath $(BIN))/python -m pytest tests/kernels -k 'not compile and not report'
+
+# The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads, then values under sanitizers.
+CUDA_ON_CPU := build/cuda_on_cpu
+ON_CPU = cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU))
+cuda: $(VENV)/.tested
+	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU)
+	$(ON_CPU) $(abspath $(BIN))/python -m pytest tests/kernels
+	for order in backward shuffled:1; do $(ON_CPU) HOST_RUN_ORDER=$$order $(abspath $(BIN))/python -m pytest \
+	    tests/kernels/test_values.py tests/kernels/test_non_finite.py || exit 1; done
+	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU) $(SANITIZERS)
+	$(ON_CPU) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(SANITIZER_LIBRARIES)" $(abspath $(BIN))/python -m pytest \
+	    tests/kernels/test_values.py tests/kernels/test_non_finite.py
 
 NATIVE := csrc/cpu/kernels/*.cpp tests/kernels/native/check_kernels.cpp
 threads:
@@ -82,7 +107,8 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.* tests/*/native/*.cpp)
+	$(BIN)/clang-format --dry-run --Werror $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.* tests/*/native/*.cpp) \
+	    $(shell find tests/cuda/host_run -name '*.h' -o -name '*.c*')
 
 check: lint test
 

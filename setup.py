@@ -11,10 +11,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import site
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,9 +34,19 @@ HOST_SOURCES = (
 KERNEL_SOURCES = (  # once for each variant
     *("csrc/cpu/kernels/correlation.cpp", "csrc/cpu/kernels/sample.cpp", "csrc/cpu/kernels/scatter.cpp"),
 )
+CUDA_SOURCES = (
+    *("csrc/cuda/bind.cpp", "csrc/cuda/sample.cu", "csrc/cuda/sample_backward.cu"),
+    *("csrc/cuda/correlation.cu", "csrc/cuda/correlation_backward.cu"),
+)
+CUDA_ARCHITECTURES = (75, 80, 86, 90, 100, 120)  # code for one also runs on later ones of the same tens
+OLDEST_NVCC = (12, 0)  # C++20
 COMPILE = [
     *("-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Icsrc"),
     *("-fno-math-errno", "-fno-trapping-math"),  # no result changes; loops with comparisons become vector code
+]
+CUDA_COMPILE = [
+    *("-std=c++20", "-O3", "-DUSE_CUDA", "-Icsrc", "-Xcompiler", "-fPIC,-fvisibility=hidden"),
+    *("--fmad=true", "--expt-relaxed-constexpr"),
 ]
 AVX2 = ("-mavx2", "-mfma", "-mf16c")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")
@@ -112,6 +124,43 @@ def obstacle(torch: Path | None) -> str | None:
     return None
 
 
+def find_nvcc() -> str | None:
+    """The CUDA compiler: in CUDA_HOME, or else in the search path."""
+    home = os.environ.get("CUDA_HOME")
+    return str(Path(home, "bin/nvcc")) if home else shutil.which("nvcc")
+
+
+def architectures(nvcc: str) -> list[int]:
+    """What to compile for: TORCH_CUDA_ARCH_LIST, or else those of the usual ones that this compiler knows."""
+    asked = re.findall(r"(\d+)\.(\d)", os.environ.get("TORCH_CUDA_ARCH_LIST", ""))
+    if asked:
+        return sorted({10 * int(major) + int(minor) for major, minor in asked})
+    known = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout
+    return [number for number in CUDA_ARCHITECTURES if f"sm_{number}\n" in known + "\n"]
+
+
+def cuda_obstacle(nvcc: str | None) -> str | None:
+    """Why no CUDA kernels can be compiled here; None where they can."""
+    if os.environ.get("TRYON_KERNELS_CUDA") == "0":
+        return "TRYON_KERNELS_CUDA=0 left them out of the build"
+    if nvcc is None:
+        return "the build found no nvcc, neither in CUDA_HOME nor in the search path"
+    try:
+        version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError as error:
+        return f'the build found no nvcc: "{nvcc}" does not run ({error.strerror})'
+    release = re.search(r"release (\d+)\.(\d+)", version)
+    if release is None or tuple(map(int, release.groups())) < OLDEST_NVCC:
+        return f'"{nvcc}" is {release[0] if release else "of no known release"}, and C++20 needs 12.0'
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernel.cu")
+        source.write_text("#include <concepts>\n__global__ void kernel() {}\n")
+        command = [nvcc, "-std=c++20", "-c", str(source), "-o", str(source.with_suffix(".o"))]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    complaint = next(iter((result.stdout + result.stderr).strip().splitlines()), f"exit status {result.returncode}")
+    return None if result.returncode == 0 else f'"{nvcc}" compiles nothing here ({complaint})'
+
+
 def run(command: list[str]) -> None:
     print(shlex.join(command), flush=True)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -121,7 +170,7 @@ def run(command: list[str]) -> None:
 
 
 class BuildKernels(build_ext):
-    """Compile the kernels into one library without any Python in it, or note why there is none."""
+    """Compile the kernels into libraries without any Python in them, or note why there are none."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return fullname.replace(".", "/") + ".so"  # no Python version in the name: the library does not depend on it
@@ -130,39 +179,72 @@ class BuildKernels(build_ext):
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
+        name = target.stem.removeprefix("_")
         torch = find_torch()
         reason = obstacle(torch)
-        if torch is not None and reason is None:
-            self._compile(torch, target)
-        else:
-            print(f"tryon_kernels: the eager backend will serve, because {reason}", flush=True)
+        nvcc = find_nvcc()
+        if name == "cuda" and reason is None:
+            reason = cuda_obstacle(nvcc)
+        noted = {}
+        if torch is None or reason is not None:
+            print(f"tryon_kernels: no {name} kernels, because {reason}", flush=True)
+            noted = {"reason": reason}
+        elif name == "cpp":
+            self._compile_cpp(torch, target)
+        elif nvcc is not None:
+            noted = {"architectures": self._compile_cuda(nvcc, torch, target)}
         record = target.with_name("_build.json")
-        record.unlink(missing_ok=True)
-        if reason is not None:
-            record.write_text(json.dumps({"reason": reason}) + "\n")
+        records = json.loads(record.read_text()) if record.exists() else {}
+        record.write_text(json.dumps({**records, name: noted}) + "\n")
 
-    def _compile(self, torch: Path, target: Path) -> None:
-        include = torch / "include"
+    def _compile_cpp(self, torch: Path, target: Path) -> None:
         headers = (
-            *("-isystem", str(include), f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"),
-            f"-ffile-prefix-map={include}/=",  # the headers' messages name their files: not by this machine's paths
+            *self._headers(torch),
+            # The headers' messages name their files: not by this machine's paths.
+            f"-ffile-prefix-map={torch / 'include'}/=",
         )
         names = f"-DTRYON_KERNELS_VARIANTS={listed(variants())}"
         units = [("host", source, (*headers, names)) for source in HOST_SOURCES]
         for name, options in variants().items():
             kernel = (*options, "-fno-exceptions", f"-DTRYON_KERNELS_VARIANT={name}")
             units += [(name, source, kernel) for source in KERNEL_SOURCES]
-        objects = [Path(self.build_temp, part, source).with_suffix(".o") for part, source, _ in units]
+        objects = self._compile([([*compiler(), *COMPILE, *options], part, source) for part, source, options in units])
+        # torch is loaded before this library, so the name of its library is enough to find it: no path is recorded.
+        run([*compiler(), "-shared", "-o", str(target), *objects, f"-L{torch / 'lib'}", "-ltorch_cpu"])
+
+    def _compile_cuda(self, nvcc: str, torch: Path, target: Path) -> str:
+        numbers = architectures(nvcc)
+        code = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in numbers]
+        code.append(f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")  # for GPUs to come
+        command = [nvcc, *CUDA_COMPILE, *self._headers(torch), *code]
+        objects = self._compile([(command, "cuda", source) for source in CUDA_SOURCES])
+        stub = self._stub_of_torch_cuda()
+        run([nvcc, "-shared", "-o", str(target), *objects, f"-L{torch / 'lib'}", "-ltorch_cpu", *stub])
+        return " ".join(map(str, numbers))
+
+    def _stub_of_torch_cuda(self) -> list[str]:
+        """Options that note torch's CUDA library as one to load, also where the torch at hand has none."""
+        stub = Path(self.build_temp, "stub/libtorch_cuda.so")
+        stub.parent.mkdir(parents=True, exist_ok=True)
+        run([*compiler(), "-shared", "-x", "c++", "/dev/null", "-o", str(stub), "-Wl,-soname,libtorch_cuda.so"])
+        return [f"-L{stub.parent}", "-Xlinker", "--no-as-needed", "-ltorch_cuda"]
+
+    @staticmethod
+    def _headers(torch: Path) -> tuple[str, ...]:
+        return ("-isystem", str(torch / "include"), f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}")
+
+    def _compile(self, units: list[tuple[list[str], str, str]]) -> list[str]:
+        """Objects of (command, folder, source), as many at a time as there are cores."""
+        objects = [Path(self.build_temp, part, source).with_suffix(".o") for _, part, source in units]
         for file in objects:
             file.parent.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             commands = (
-                [*compiler(), *COMPILE, *options, "-c", source, "-o", str(file)]
-                for (_, source, options), file in zip(units, objects, strict=True)
+                [*command, "-c", source, "-o", str(file)]
+                for (command, _, source), file in zip(units, objects, strict=True)
             )
             list(pool.map(run, commands))
-        # torch is loaded before this library, so the name of its library is enough to find it: no path is recorded.
-        run([*compiler(), "-shared", "-o", str(target), *map(str, objects), f"-L{torch / 'lib'}", "-ltorch_cpu"])
+        return list(map(str, objects))
 
     def copy_extensions_to_source(self) -> None:
         for ext in self.extensions:
@@ -181,7 +263,10 @@ class PlatformWheel(bdist_wheel):
 
 
 setup(
-    ext_modules=[Extension("tryon_kernels._cpp", [*HOST_SOURCES, *KERNEL_SOURCES], optional=True)],
+    ext_modules=[
+        Extension("tryon_kernels._cpp", [*HOST_SOURCES, *KERNEL_SOURCES], optional=True),
+        Extension("tryon_kernels._cuda", list(CUDA_SOURCES), optional=True),
+    ],
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": PlatformWheel},
     setup_requires=[] if find_torch() else ["torch>=2.10"],
 )

@@ -1,8 +1,8 @@
 """The stock forms under torch.compile, with symbolic sizes, so that each is compiled once for a layout and a pass.
 
-Compiling takes a large part of a run, so only what says most is compiled: float32 in the larger batch (a batch of one
-would be compiled again), correlation in both layouts and grid_sample in channels_last, of which the other two
-operations are made. The correlation's 49 products are compiled a row of seven at a time: as a whole they take some
+Compiling takes a large part of a run on a CPU, so there only what says most is compiled: float32 in the larger batch (a
+batch of one would be compiled again), correlation in both layouts and grid_sample in channels_last, of which the other
+two operations are made. The correlation's 49 products are compiled a row of seven at a time: as a whole they take some
 minutes for each size, and run no faster.
 """
 
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.inputs import BATCHES, RADIUS, Case
-from benchmarks.operations import STOCK, Operation
+from benchmarks.inputs import BATCHES, NEGATIVE_SLOPE, RADIUS, Case
+from benchmarks.operations import STOCK, Operation, pixel_grid, warp_from
 
 torch._dynamo.config.recompile_limit = 64  # layouts and passes are graphs of their own
 
@@ -39,12 +39,25 @@ def _correlation(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([_compiled(_row)(first, padded[:, :, y : y + height]) for y in STEPS], dim=1)
 
 
+def _warp(input: Tensor, flow: Tensor) -> Tensor:
+    return _compiled(warp_from)(pixel_grid(*input.shape[2:], input.device), input, flow)
+
+
+def _warp_correlation(first: Tensor, second: Tensor, grid: Tensor) -> Tensor:
+    return F.leaky_relu(_correlation(_compiled(STOCK["grid_sample"])(first, grid), second), NEGATIVE_SLOPE)
+
+
+COMPILED: dict[str, Operation] = {
+    "warp": _warp,
+    "grid_sample": lambda input, grid: _compiled(STOCK["grid_sample"])(input, grid),
+    "correlation": _correlation,
+    "warp_correlation": _warp_correlation,
+}
+
+
 def compiled(case: Case) -> Operation | None:
-    """The compiled stock form of a case; None where it is left out."""
+    """The compiled stock form of a case on a CPU; None where it is left out."""
     if case.dtype != torch.float32 or case.batch != max(BATCHES):
         return None
-    if case.op == "correlation":
-        return _correlation
-    if case.op == "grid_sample" and case.layout == "channels_last":
-        return _compiled(STOCK["grid_sample"])
-    return None
+    chosen = case.op == "correlation" or (case.op == "grid_sample" and case.layout == "channels_last")
+    return COMPILED[case.op] if chosen else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +21,8 @@ PYRAMID = ((8, 6), (16, 12), (32, 24), (64, 48), (128, 96))  # H x W of the feat
 PYRAMID_CHANNELS = 256
 IMAGES = ((256, 192), (1024, 768))
 IMAGE_CHANNELS = 3
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CPU_DTYPES = ("fp32", "bf16")  # few CPUs compute with float16
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 # Arithmetic of bilinear sampling, for one position and channel: four products and their sum; then, backward, four
@@ -99,27 +101,36 @@ class Case:
         return forward if passes == "forward" else forward + (output + inputs + inputs + signs)
 
 
-def _cases() -> list[Case]:
-    """Cases of one operation and size follow each other, for they share one reference."""
-    shapes = [(PYRAMID_CHANNELS, size, OPS) for size in PYRAMID] + [(IMAGE_CHANNELS, size, SAMPLERS) for size in IMAGES]
+def cases(
+    dtype_names: Iterable[str],
+    pyramid: Iterable[tuple[int, int]] = PYRAMID,
+    channels: int = PYRAMID_CHANNELS,
+    images: Iterable[tuple[int, int]] = IMAGES,
+) -> list[Case]:
+    """All operations on features of a pyramid, and the samplers on images too.
+
+    Cases of one operation and size follow each other, for they share one reference.
+    """
+    shapes = [(channels, size, OPS) for size in pyramid] + [(IMAGE_CHANNELS, size, SAMPLERS) for size in images]
     return [
-        Case(op, batch, channels, *size, dtype_name, layout)
+        Case(op, batch, depth, *size, dtype_name, layout)
         for op in OPS
-        for channels, size, ops in shapes
+        for depth, size, ops in shapes
         if op in ops
-        for dtype_name in DTYPES
+        for dtype_name in dtype_names
         for layout in LAYOUTS
         for batch in BATCHES
     ]
 
 
-CASES = _cases()
+CASES = cases(CPU_DTYPES)
 
 
 class Inputs:
     """Tensors of all cases of one operation and size, in the largest batch; a smaller one is its beginning.
 
-    Features are random numbers in (-1, 1) that bfloat16 can hold, so one float64 reference serves every dtype.
+    Features are random numbers in (-1, 1) that bfloat16 and float16 can hold, so one float64 reference serves every
+    dtype: whole multiples of 2^-23 with eight significant bits.
     Positions come from a smooth flow of a tenth of the image, part of which leaves it, and keep a distance of 0.1 from
     whole numbers, where the gradient by a position jumps and rounding would decide its side. For the same reason
     warp_correlation's features have one sign in each half of the image: its values, which a leaky ReLU takes, then lie

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.timing import give_memory_back, minor_faults, seconds
+from benchmarks.timing import Clock, give_memory_back, minor_faults, seconds
 from tryon_kernels import backends
 
 PEAK_SOURCE = Path(__file__).with_name("fma_peak.cpp")
@@ -31,6 +31,7 @@ MOST_COPIES = 1000
 FRESH_BYTES = 2**26
 PEAK_RUNS = 100
 REPETITIONS = 5
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,21 @@ def fma_peak() -> float:
         return threads * loop.operations(repetitions) / min(run() for _ in range(PEAK_RUNS))
 
 
-def matrix_peak(dtype: torch.dtype) -> float:
-    """Operations a second of torch's matrix product, the best of several runs."""
-    a, b = (torch.rand(MATRIX_SIZE, MATRIX_SIZE).to(dtype) for _ in range(2))
+def matrix_peak(
+    dtype: torch.dtype, size: int = MATRIX_SIZE, device: torch.device = CPU, clock: Clock = seconds
+) -> float:
+    """Operations a second of torch's product of square matrices, the best of several runs."""
+    a, b = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
     out = a @ b
-    return 2 * MATRIX_SIZE**3 / _best(lambda: torch.mm(a, b, out=out), REPETITIONS)
+    return 2 * size**3 / _best(lambda: torch.mm(a, b, out=out), REPETITIONS, clock)
 
 
-def copy_bandwidth(size: int) -> float:
+def copy_bandwidth(size: int, device: torch.device = CPU, clock: Clock = seconds) -> float:
     """Bytes read and written a second by torch's copy of `size` / 2 bytes that were just used, the best of many."""
-    source = torch.ones(size // 2, dtype=torch.uint8)
+    source = torch.ones(size // 2, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return size / _best(lambda: target.copy_(source), min(COPIED_BYTES // size, MOST_COPIES))
+    repetitions = min(max(COPIED_BYTES // size, REPETITIONS), MOST_COPIES)
+    return size / _best(lambda: target.copy_(source), repetitions, clock)
 
 
 def fault_seconds() -> float:
@@ -123,5 +127,5 @@ def describe(allocator: str) -> dict[str, Any]:
     }
 
 
-def _best(call: Callable[[], object], repetitions: int) -> float:
-    return min(seconds(call) for _ in range(repetitions))
+def _best(call: Callable[[], object], repetitions: int, clock: Clock) -> float:
+    return min(clock(call) for _ in range(repetitions))

@@ -37,16 +37,21 @@ def _stock_grid_sample(input: Tensor, grid: Tensor) -> Tensor:
 
 
 @lru_cache
-def _pixel_grid(height: int, width: int) -> Tensor:
+def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
     """1 x H x W x 2: the grid that samples every pixel where it is; a caller makes it once and keeps it."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-    return torch.stack([x, y], dim=-1)[None]
+    x, y = (torch.linspace(-1, 1, size, device=device) for size in (width, height))
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
 
 
 def _stock_warp(input: Tensor, flow: Tensor) -> Tensor:
+    return warp_from(pixel_grid(*input.shape[2:], input.device), input, flow)
+
+
+def warp_from(pixels: Tensor, input: Tensor, flow: Tensor) -> Tensor:
+    """The stock form of warp, with its pixel grid."""
     height, width = input.shape[2:]
     moved = torch.stack([flow[:, 0] * (2 / (width - 1)), flow[:, 1] * (2 / (height - 1))], dim=-1)
-    return _stock_grid_sample(input, _pixel_grid(height, width) + moved)
+    return _stock_grid_sample(input, pixels + moved)
 
 
 def _stock_correlation(first: Tensor, second: Tensor) -> Tensor:

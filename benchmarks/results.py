@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -81,27 +82,38 @@ class Results:
     rows: list[Row]
 
     def write(self, path: Path) -> None:
-        """Write a CSV file; what describes the run stands before the table, a comment line for each entry."""
-        with path.open("w", newline="") as file:
-            for name, value in {**self.machine, **asdict(self.limits)}.items():
-                file.write(f"{COMMENT}{name}: {json.dumps(value)}\n")
-            table = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-            table.writeheader()
-            table.writerows({name: _text(value) for name, value in asdict(entry).items()} for entry in self.rows)
+        """Write a CSV file."""
+        columns = [field.name for field in fields(Row)]
+        write_table(path, {**self.machine, **asdict(self.limits)}, columns, map(asdict, self.rows))
 
     @classmethod
     def read(cls, path: Path) -> Results:
         """Read what `write` wrote."""
-        lines = path.read_text().splitlines()
-        comments = [line.removeprefix(COMMENT).split(": ", 1) for line in lines if line.startswith(COMMENT)]
-        header = {name: json.loads(value) for name, value in comments}
+        header, table = read_table(path)
         limits = Limits(
             header.pop("peak"),
             {int(size): value for size, value in header.pop("copy_bandwidth").items()},
             header.pop("fault_seconds"),
         )
-        table = csv.DictReader(line for line in lines if not line.startswith(COMMENT))
         return cls(header, limits, [_row_from_text(entry) for entry in table])
+
+
+def write_table(path: Path, header: dict[str, Any], columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Write a CSV file; what describes the run stands before the table, a comment line for each entry."""
+    with path.open("w", newline="") as file:
+        for name, value in header.items():
+            file.write(f"{COMMENT}{name}: {json.dumps(value)}\n")
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows({name: _text(value) for name, value in entry.items()} for entry in rows)
+
+
+def read_table(path: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Header and rows of what `write_table` wrote."""
+    lines = path.read_text().splitlines()
+    comments = [line.removeprefix(COMMENT).split(": ", 1) for line in lines if line.startswith(COMMENT)]
+    table = csv.DictReader(line for line in lines if not line.startswith(COMMENT))
+    return {name: json.loads(value) for name, value in comments}, list(table)
 
 
 def _text(value: object) -> str:

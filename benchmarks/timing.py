@@ -25,7 +25,19 @@ class Timing:
     calls: int
 
 
-def time_in_turns(contenders: dict[str, Callable[[], object]], budget: float) -> dict[str, Timing]:
+Clock = Callable[[Callable[[], object]], float]  # runs a call and says how many seconds it took
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Time of one call."""
+    start = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start) * 1e-9
+
+
+def time_in_turns(
+    contenders: dict[str, Callable[[], object]], budget: float, clock: Clock = seconds
+) -> dict[str, Timing]:
     """Time functions in turns for about `budget` seconds in all, at least one call each, or a few where they are quick.
 
     A contender's turn is several calls where the budget allows; the first is then not counted, because it finds the
@@ -35,11 +47,11 @@ def time_in_turns(contenders: dict[str, Callable[[], object]], budget: float) ->
     times: dict[str, list[float]] = {name: [] for name in contenders}
     wanted = {}
     for name, call in contenders.items():
-        estimate = seconds(call)
+        estimate = clock(call)
         if estimate >= SLOW:
             times[name].append(estimate)
         else:
-            estimate = min(estimate, seconds(call))
+            estimate = min(estimate, clock(call))
         least = 1 if estimate >= SLOW else LEAST_CALLS
         wanted[name] = round(min(max(share / estimate, least), MOST_CALLS)) - len(times[name])
     for turn in range(ROUNDS):
@@ -47,7 +59,7 @@ def time_in_turns(contenders: dict[str, Callable[[], object]], budget: float) ->
             calls = len(range(turn, wanted[name], ROUNDS))
             if calls > 1:
                 call()
-            times[name] += [seconds(call) for _ in range(calls)]
+            times[name] += [clock(call) for _ in range(calls)]
     return {name: Timing(median(taken), len(taken)) for name, taken in times.items()}
 
 
@@ -71,10 +83,3 @@ def give_memory_back() -> bool:
 def minor_faults() -> int:
     """Page faults of this process so far that needed no disk."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Time of one call."""
-    start = time.perf_counter_ns()
-    call()
-    return (time.perf_counter_ns() - start) * 1e-9

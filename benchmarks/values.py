@@ -66,7 +66,7 @@ def check(case: Case, name: str, results: tuple[Tensor, ...]) -> None:
     for part, actual, target, (terms, size) in zip(parts, results, reference.results, bounds, strict=False):
         target = target[: case.batch]
         bound = size * (terms * SINGLE + roundings * torch.finfo(case.dtype).eps)
-        error = (actual.double() - target).abs().max().item()
+        error = (actual.double().cpu() - target).abs().max().item()
         if not (actual.shape == target.shape and error <= bound):
             raise WrongValueError(f"{case}: {part} of {name} is off by {error:.3g}, more than {bound:.3g}")
 

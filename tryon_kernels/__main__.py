@@ -1,12 +1,37 @@
 """`python -m tryon_kernels`: what runs where, and the reason for each thing that is missing.
 
 With `--variants`: the names of the instruction sets that `TRYON_KERNELS_ISA` may ask for on this CPU.
+With `--explain OP`: which backend serves a call, and why no other does.
 """
 
 import argparse
 
-from tryon_kernels.backends import report, variants
+import torch
+
+from tryon_kernels.backends import OPS, explain, report, variants
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+def size(text: str) -> tuple[int, ...]:
+    """NxCxHxW as four numbers."""
+    sizes = tuple(map(int, text.split("x")))
+    if len(sizes) != 4:
+        raise ValueError
+    return sizes
+
 
 parser = argparse.ArgumentParser(prog="python -m tryon_kernels", description="What runs where, and why not.")
-parser.add_argument("--variants", action="store_true", help="only the instruction sets that this CPU runs, best first")
-print("\n".join(variants.runnable) if parser.parse_args().variants else report())
+what = parser.add_mutually_exclusive_group()
+what.add_argument("--variants", action="store_true", help="only the instruction sets that this CPU runs, best first")
+what.add_argument("--explain", choices=OPS, metavar="OP", help=f"which backend serves a call of {', '.join(OPS)}")
+parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of the call to explain")
+parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of its features")
+parser.add_argument("--shape", type=size, default=(4, 256, 64, 48), metavar="NxCxHxW", help="of its features")
+given = parser.parse_args()
+if given.variants:
+    print("\n".join(variants.runnable))
+elif given.explain:
+    print(explain(given.explain, given.device, getattr(torch, given.dtype), given.shape))
+else:
+    print(report())

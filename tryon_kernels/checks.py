@@ -56,6 +56,19 @@ def check_grad_output(grad_output: Tensor, like: Tensor, *shape: int) -> None:
         raise TypeError(f"grad_output: got {grad_output.dtype}, expected {like.dtype}")
 
 
+def check_volume_gradient(
+    grad_output: Tensor, output: Tensor | None, like: Tensor, negative_slope: float | None, *shape: int
+) -> None:
+    """Refuse what is no gradient of a volume of this shape, and an output that is not that volume."""
+    check_grad_output(grad_output, like, *shape)
+    if (output is None) != (negative_slope is None):
+        raise ValueError("output: expected exactly where there is a negative_slope")
+    if output is not None and (output.shape != shape or output.dtype != like.dtype):
+        raise ValueError(
+            f"output: got {output.dtype}, {_shape(output)}, expected {like.dtype}, {' x '.join(map(str, shape))}"
+        )
+
+
 def _check_features(name: str, tensor: Tensor) -> None:
     if tensor.dim() != 4:
         raise ValueError(f"{name}: got shape {_shape(tensor)}, expected N x C x H x W")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,14 +13,24 @@ from torch import Tensor
 
 import tryon_kernels as tk
 from tryon_kernels import eager
-from tryon_kernels.backends import INTERPRETED
+from tryon_kernels.backends import DEVICE_TYPES, HOST_RUN, INTERPRETED
 
 OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
 POSITIONS = {"warp": 1, "grid_sample": 1, "warp_correlation": 2}  # which of an op's tensors holds positions
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-# Under Triton's interpreter its kernels are what is tested.
-COMPILED = "triton" if INTERPRETED else "cpp"
-BACKENDS = (COMPILED,) if INTERPRETED else ("eager", COMPILED)
+
+# Whose kernels are tested: cpp, triton or cuda. Where GPU kernels were made to run on the CPU, they are.
+_PRESENT = "triton" if INTERPRETED else "cuda" if HOST_RUN else "cpp"
+COMPILED = os.environ.get("TRYON_KERNELS_TEST_BACKEND", _PRESENT)
+if COMPILED not in DEVICE_TYPES:
+    raise ValueError(f'TRYON_KERNELS_TEST_BACKEND: got "{COMPILED}", expected one of {", ".join(DEVICE_TYPES)}')
+DEVICE = torch.device(DEVICE_TYPES[COMPILED])
+CPU = torch.device("cpu")
+# GPU kernels on the CPU take seconds for what a GPU does at once.
+SIMULATED = INTERPRETED or HOST_RUN
+BACKENDS = (COMPILED,) if SIMULATED else ("eager", COMPILED)
+CPU_LIBRARY = f"concerns the CPU library, and {COMPILED} is tested"  # why a test is skipped
+
 UNSURE_SIGN = 0.01  # in bfloat16 a mean of products of numbers in (-1, 1), rounded first, is closer than this
 
 
@@ -52,8 +63,8 @@ class Case:
         return getattr(eager, self.op)(*tensors, *self.options)
 
     def is_large(self) -> bool:
-        """Whether the interpreter would take long."""
-        return max(tensor.numel() for tensor in self.tensors) > MOST_INTERPRETED
+        """Whether a simulated GPU would take long."""
+        return max(tensor.numel() for tensor in self.tensors) > MOST_SIMULATED
 
     def overload(self) -> Any:
         """The registered op."""
@@ -166,8 +177,8 @@ WARP_CORRELATION_SIZES = (
 )
 
 
-# Triton's interpreter takes seconds for maps of more numbers than this.
-MOST_INTERPRETED = 3000
+# A simulated GPU takes seconds for maps of more numbers than this.
+MOST_SIMULATED = 3000
 
 
 def sampling_cases() -> Iterator[Case]:
@@ -204,7 +215,7 @@ def warp_correlation_cases() -> Iterator[Case]:
 def sample_inputs(op: str | None = None) -> list[Case]:
     """All cases, in float64; `with_dtype` gives the others."""
     cases = (*sampling_cases(), *correlation_cases(), *warp_correlation_cases())
-    return [case for case in cases if op in (None, case.op) and not (INTERPRETED and case.is_large())]
+    return [case for case in cases if op in (None, case.op) and not (SIMULATED and case.is_large())]
 
 
 def with_dtype(case: Case, dtype: torch.dtype) -> Case:
@@ -240,13 +251,30 @@ class Result:
     gradients: tuple[Tensor, ...]
 
 
-def run(function: Callable[..., Tensor], tensors: tuple[Tensor, ...], grad_output: Tensor | None = None) -> Result:
-    """Output and gradients of a function of tensors; the output's gradient is drawn where none is given."""
-    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+def to_device(tensor: Tensor, device: torch.device = DEVICE) -> Tensor:
+    """The tensor on a device, with its strides and with all that lies around it in memory."""
+    if tensor.device == device:
+        return tensor
+    memory = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage())
+    return memory.to(device).as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+def run(
+    function: Callable[..., Tensor],
+    tensors: tuple[Tensor, ...],
+    grad_output: Tensor | None = None,
+    device: torch.device = DEVICE,
+) -> Result:
+    """Output and gradients, on the CPU, of a function that is called with its tensors on a device.
+
+    The output's gradient is drawn where none is given.
+    """
+    leaves = [to_device(tensor.detach(), device).requires_grad_() for tensor in tensors]
     output = function(*leaves)
     if grad_output is None:
         grad_output = output_gradient(output)
-    return Result(output.detach(), torch.autograd.grad(output, leaves, grad_output.to(output.dtype)))
+    gradients = torch.autograd.grad(output, leaves, to_device(grad_output.to(output.dtype), device))
+    return Result(output.detach().cpu(), tuple(gradient.cpu() for gradient in gradients))
 
 
 def output_gradient(output: Tensor) -> Tensor:
@@ -261,7 +289,7 @@ def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> N
     neighbours lie in (-1, 1), by at most twice that.
     """
     wide = tuple(tensor.double() for tensor in case.tensors)
-    expected = run(case.reference, wide, grad_output.double())
+    expected = run(case.reference, wide, grad_output.double(), CPU)
     stored = case.tensors[0].dtype
     step = torch.finfo(torch.float64 if stored == torch.float64 else torch.float32).eps
     channels, height, width = case.tensors[0].shape[1:]

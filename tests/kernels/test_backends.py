@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from unittest import mock
 
 import pytest
 import torch
+from kernel_inputs import COMPILED, CPU_LIBRARY
 
 import tryon_kernels as tk
 from tryon_kernels import backends
 from tryon_kernels.backends import variants
+from tryon_kernels.gpu import choice
+
+pytestmark = pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
 
 
 def test_an_unknown_backend_is_refused_with_the_names_there_are() -> None:
@@ -18,8 +23,10 @@ def test_an_unknown_backend_is_refused_with_the_names_there_are() -> None:
         pass
 
 
+@pytest.mark.skipif(backends.missing("cuda") is None, reason="the CUDA kernels are there")
 def test_a_backend_that_is_not_there_says_why() -> None:
-    with pytest.raises(RuntimeError, match='"cuda" is not available: this version has no'), tk.use_backend("cuda"):
+    reason = "torch finds no GPU|the build found no nvcc|left them out of the build|was not built"
+    with pytest.raises(RuntimeError, match=f'"cuda" is not available: .*({reason})'), tk.use_backend("cuda"):
         pass
 
 
@@ -70,7 +77,8 @@ def test_the_choice_ends_with_an_error() -> None:
 def test_the_report_names_every_backend_and_the_reason_for_each_one_missing() -> None:
     result = subprocess.run([sys.executable, "-m", "tryon_kernels"], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == backends.report()
-    assert "cuda    not available: this version has no cuda kernels" in result.stdout
+    for name in ("eager", "cpp", "triton", "cuda"):
+        assert re.search(rf"^{name} +(not available: )?\S", result.stdout, re.MULTILINE)
 
 
 def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -106,3 +114,49 @@ def test_an_instruction_set_that_is_not_to_be_had_is_an_error_at_import_with_tho
     assert result.returncode == 1
     message = f'TRYON_KERNELS_ISA: got "{name}", expected one of {", ".join(variants.runnable)} '
     assert f"ImportError: {message}(built: {', '.join(variants.built)})" in result.stderr
+
+
+def explained(*arguments: str) -> list[str]:
+    result = python("-m", "tryon_kernels", "--explain", *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_a_choice_on_the_cpu_is_explained() -> None:
+    first, *lines = explained("correlation", "--dtype", "bfloat16", "--shape", "2x16x8x6")
+    assert first == "correlation of 2 x 16 x 8 x 6 bfloat16 on cpu: cpp"
+    assert [line.split()[0] for line in lines] == ["eager", "cpp", "triton", "cuda"]
+    assert lines[1] == "cpp     taken: compiled kernels for cpu tensors"
+    assert lines[0] == 'eager   not taken, for cpp is there; use_backend("eager") takes it'
+
+
+def test_a_choice_on_a_gpu_is_explained_without_one() -> None:
+    first, *lines = explained("warp", "--device", "cuda")
+    assert first == "warp of 4 x 256 x 64 x 48 float32 on cuda: eager"
+    assert lines[0] == "eager   taken: no kernels are taken for cuda tensors unless they are asked for"
+    assert lines[1] == "cpp     serves cpu tensors"
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype", "channels", "expected"),
+    [
+        ("correlation", torch.bfloat16, 256, "triton"),
+        ("warp_correlation", torch.float16, 16, "triton"),
+        ("correlation", torch.bfloat16, 8, "cuda"),
+        ("correlation", torch.float32, 256, "cuda"),
+        ("correlation", torch.float64, 256, "cuda"),
+        ("warp", torch.bfloat16, 256, "cuda"),
+    ],
+)
+def test_of_two_sets_of_gpu_kernels_the_rule_takes_one_by_op_dtype_and_channels(
+    op: str, dtype: torch.dtype, channels: int, expected: str
+) -> None:
+    order, reason = choice.preferred(op, dtype, channels)
+    assert order[0] == expected
+    assert set(order) == {"cuda", "triton"}
+    assert reason
+
+
+def test_an_unknown_op_or_shape_is_refused_in_one_line() -> None:
+    assert "invalid choice: 'blur'" in python("-m", "tryon_kernels", "--explain", "blur").stderr
+    assert "invalid size value" in python("-m", "tryon_kernels", "--explain", "warp", "--shape", "4x4").stderr

@@ -6,10 +6,11 @@ import os
 
 import pytest
 import torch
+from kernel_inputs import COMPILED, CPU_LIBRARY
 
 import tryon_kernels as tk
 
-pytestmark = pytest.mark.large
+pytestmark = [pytest.mark.large, pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)]
 
 SIDE = 46_400  # SIDE^2 = 2.15e9 > 2^31
 NEEDED = 14 * 2**30  # bytes: two tensors of float16, and what fills them

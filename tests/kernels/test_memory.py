@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from kernel_inputs import LAYOUTS
+from kernel_inputs import COMPILED, CPU_LIBRARY, LAYOUTS
 from torch import Tensor
 
 import tryon_kernels as tk
 
+pytestmark = pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
 THREADS = 2  # each has memory of its own
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from kernel_inputs import BACKENDS, COMPILED, LAYOUTS, features, run
+from kernel_inputs import BACKENDS, COMPILED, DEVICE, LAYOUTS, features, run, to_device
 
 import tryon_kernels as tk
 
@@ -59,7 +59,7 @@ def test_a_grid_of_nan_gives_what_torch_gives_with_border_padding(backend: str) 
     image = features(1, 2, 4, 16).float()
     grid = torch.full((1, 2, 16, 2), torch.nan)
     with tk.use_backend(backend):
-        sampled = tk.grid_sample(image, grid, padding_mode="border", align_corners=True)
+        sampled = tk.grid_sample(image.to(DEVICE), grid.to(DEVICE), padding_mode="border", align_corners=True).cpu()
     assert torch.equal(sampled, F.grid_sample(image, grid, padding_mode="border", align_corners=True))
     assert torch.equal(sampled, image[:, :, :1, :1].expand_as(sampled))
 
@@ -91,7 +91,7 @@ def test_a_tap_outside_brings_in_nothing_of_a_feature_that_is_no_number(backend:
     flow = torch.zeros(1, 2, 1, 2)
     flow[0, 1] = torch.tensor([[-2.0, 5.0]])  # beyond the rows that hold NaN
     with tk.use_backend(backend):
-        assert not tk.warp(LAYOUTS[layout](image), flow, padding_mode="zeros").any()
+        assert not tk.warp(to_device(LAYOUTS[layout](image)), flow.to(DEVICE), padding_mode="zeros").any()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -99,7 +99,7 @@ def test_a_correlation_spreads_nan_only_where_the_window_reaches(backend: str) -
     first, second = features(1, 6, 7, 7).float(), features(1, 6, 7, 7, seed=2).float()
     second[0, 0, 3, 3] = torch.nan
     with tk.use_backend(backend):
-        volume = tk.correlation(first, second, radius=1, negative_slope=0.1)
+        volume = tk.correlation(first.to(DEVICE), second.to(DEVICE), radius=1, negative_slope=0.1).cpu()
     touched = volume.isnan().any(1)[0]
     expected = torch.zeros(7, 7, dtype=torch.bool)
     expected[2:5, 2:5] = True
@@ -142,7 +142,7 @@ def test_a_warped_correlation_spreads_nan_only_where_a_tap_and_the_window_reach(
     y, x = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
     grid = torch.stack([x + 0.5, y + 0.5], dim=-1)[None] / 3 - 1  # between pixels: four samples have it as a tap
     with tk.use_backend(backend):
-        volume = tk.warp_correlation(first, second, grid, radius=1)
+        volume = tk.warp_correlation(*map(to_device, (first, second, grid)), radius=1).cpu()
     touched = ~volume.isfinite().all(1)[0]
     expected = torch.zeros(7, 7, dtype=torch.bool)
     expected[2:4, 2:4] = expected[:2, :2] = True

@@ -5,6 +5,8 @@ import torch
 from kernel_inputs import (
     BACKENDS,
     COMPILED,
+    CPU_LIBRARY,
+    DEVICE,
     DTYPES,
     LAYOUTS,
     OPS,
@@ -16,6 +18,7 @@ from kernel_inputs import (
     positions,
     run,
     sample_inputs,
+    to_device,
     with_dtype,
 )
 from torch import Tensor
@@ -31,16 +34,17 @@ GRADIENTS = [(op, index) for op in OPS for index in range(3 if op == "warp_corre
 
 
 def backward_arguments(case: Case, needed: tuple[bool, ...]) -> tuple[object, ...]:
-    output = case.overload()(*case.tensors, *case.options)
-    grad_output = features(*output.shape, seed=5).to(output.dtype)
+    tensors = case.mapped(to_device).tensors
+    output = case.overload()(*tensors, *case.options)
+    grad_output = features(*output.shape, seed=5).to(output)
     signs = (None if case.negative_slope is None else output,) if "correlation" in case.op else ()
-    return (grad_output, *case.tensors, *signs, *case.options, *needed)
+    return (grad_output, *tensors, *signs, *case.options, *needed)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("case", CHOSEN, ids=str)
 def test_the_op_keeps_torchs_rules(case: Case, layout: str) -> None:
-    case = case.mapped(LAYOUTS[layout])
+    case = case.mapped(LAYOUTS[layout]).mapped(to_device)
     arguments = tuple(tensor.detach().requires_grad_() for tensor in case.tensors)
     torch.library.opcheck(case.overload(), (*arguments, *case.options))
 
@@ -57,7 +61,7 @@ def test_the_backward_op_keeps_torchs_rules(case: Case, unneeded: int | None) ->
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("op", OPS)
 def test_outputs_keep_the_memory_format_and_the_fake_op_foretells_it(op: str, layout: str, dtype: torch.dtype) -> None:
-    case = with_dtype(sample_inputs(op)[0], dtype).mapped(LAYOUTS[layout])
+    case = with_dtype(sample_inputs(op)[0], dtype).mapped(LAYOUTS[layout]).mapped(to_device)
     output = case.overload()(*case.tensors, *case.options)
     with tk.use_backend("eager"):
         eagerly = case.public(*case.tensors)
@@ -72,14 +76,14 @@ def test_outputs_keep_the_memory_format_and_the_fake_op_foretells_it(op: str, la
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CHOSEN, ids=str)
 def test_gradients_are_derivatives(case: Case, backend: str) -> None:
-    leaves = tuple(tensor.detach().requires_grad_() for tensor in case.tensors)
+    leaves = tuple(to_device(tensor).detach().requires_grad_() for tensor in case.tensors)
     with tk.use_backend(backend):
         assert torch.autograd.gradcheck(case.public, leaves, fast_mode=True)
 
 
 @pytest.mark.parametrize("case", CHOSEN[::2], ids=str)
 def test_second_gradients_are_derivatives(case: Case) -> None:
-    leaves = tuple(tensor.detach().requires_grad_() for tensor in case.tensors)
+    leaves = tuple(to_device(tensor).detach().requires_grad_() for tensor in case.tensors)
     with tk.use_backend(COMPILED):
         assert torch.autograd.gradgradcheck(case.public, leaves, fast_mode=True)
 
@@ -88,10 +92,10 @@ def test_second_gradients_are_derivatives(case: Case) -> None:
 def test_only_the_gradients_asked_for_are_made(op: str, index: int) -> None:
     case = sample_inputs(op)[0]
     among_all = run(case.public, case.tensors).gradients[index]
-    leaves = [tensor.detach().requires_grad_(i == index) for i, tensor in enumerate(case.tensors)]
+    leaves = [to_device(tensor).detach().requires_grad_(i == index) for i, tensor in enumerate(case.tensors)]
     output = case.public(*leaves)
-    output.backward(features(*output.shape, seed=7))
-    assert torch.equal(leaves[index].grad, among_all)
+    output.backward(features(*output.shape, seed=7).to(DEVICE))
+    assert torch.equal(leaves[index].grad.cpu(), among_all)
     needed = tuple(i == index for i in range(len(leaves)))
     made = getattr(torch.ops.tryon_kernels, f"{op}_backward")(*backward_arguments(case, needed))
     for i in set(range(len(leaves))) - {index}:
@@ -114,41 +118,44 @@ def test_torch_compile_takes_it_whole(op: str) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_autocast_lowers_features_to_be_correlated_and_leaves_positions_and_images(op: str) -> None:
-    case = with_dtype(sample_inputs(op)[0], torch.float32)
+    case = with_dtype(sample_inputs(op)[0], torch.float32).mapped(to_device)
     lowered = with_dtype(case, torch.bfloat16).tensors
     for backend in BACKENDS:
-        with tk.use_backend(backend), torch.autocast("cpu", dtype=torch.bfloat16):
+        with tk.use_backend(backend), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
             output = case.public(*case.tensors)
         if "correlation" in op:
             assert torch.equal(output, case.public(*lowered))
         else:
             with tk.use_backend(backend):
                 assert torch.equal(output, case.public(*case.tensors))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         direct = case.overload()(*case.tensors, *case.options)
     torch.testing.assert_close(direct, output)
 
 
 def test_autocast_lets_an_op_raise_low_positions() -> None:
-    image, flow = features(1, 3, 4, 5).float(), features(1, 2, 4, 5).bfloat16()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    image, flow = features(1, 3, 4, 5).float().to(DEVICE), features(1, 2, 4, 5).bfloat16().to(DEVICE)
+    with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warped = torch.ops.tryon_kernels.warp(image, flow, "border")
     assert torch.equal(warped, tk.warp(image, flow.float()))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_low_features_keep_their_positions_in_float32(backend: str) -> None:
-    ramp = torch.arange(512).view(1, 1, 1, 512).bfloat16()  # whole numbers to 256, then even ones, are exact
-    flow = torch.zeros(1, 2, 1, 512)
+    ramp = (
+        torch.arange(512, device=DEVICE).view(1, 1, 1, 512).bfloat16()
+    )  # whole numbers to 256, then even ones, are exact
+    flow = torch.zeros(1, 2, 1, 512, device=DEVICE)
     flow[:, 0] = 1 / 512  # lost if 200 + 1 / 512 were kept in bfloat16
     flow.requires_grad_()
     with tk.use_backend(backend):
         tk.warp(ramp, flow).sum().backward()
         moved = tk.warp(ramp.expand(1, 1, 1, 512), flow * 256)
     assert flow.grad.dtype == torch.float32
-    assert torch.equal(moved[0, 0, 0, :100], (torch.arange(100) + 0.5).bfloat16())
+    assert torch.equal(moved[0, 0, 0, :100].cpu(), (torch.arange(100) + 0.5).bfloat16())
 
 
+@pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("op", OPS)
 def test_results_are_the_same_bits_for_any_number_of_threads(op: str, layout: str) -> None:
@@ -168,6 +175,7 @@ def test_results_are_the_same_bits_for_any_number_of_threads(op: str, layout: st
                 assert torch.equal(gradient, alone)
 
 
+@pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("reach", [0.9, 0.1, 1.5])
 @pytest.mark.parametrize("channels", [1, 3, 6])

@@ -1,15 +1,14 @@
-"""What only the Triton kernels do; all that they share with the others is tested with these, under the interpreter."""
+"""What only the GPU kernels do; all that they share with the others is tested with these."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from kernel_inputs import Case, assert_within_rounding, features, run, sample_inputs, with_dtype
+from kernel_inputs import COMPILED, DEVICE, Case, assert_within_rounding, features, run, sample_inputs, with_dtype
 
 import tryon_kernels as tk
-from tryon_kernels.backends import INTERPRETED
 
-pytestmark = pytest.mark.skipif(not INTERPRETED, reason="runs under Triton's interpreter: TRITON_INTERPRET=1")
+pytestmark = pytest.mark.skipif(COMPILED == "cpp", reason="concerns GPU kernels; with TRITON_INTERPRET=1 they run here")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -23,11 +22,11 @@ def test_gradients_that_need_not_be_the_same_each_time_are_the_references(case: 
 
 def gradient_of_pixels_in_order(order: torch.Tensor, grad_output: torch.Tensor) -> torch.Tensor:
     """The image's gradient where the output's pixels, and so the programs that add to it, have changed places."""
-    image = features(1, 2, 3, 4).float().requires_grad_()
+    image = features(1, 2, 3, 4).float().to(DEVICE).requires_grad_()
     at = (features(1, 2, 1, order.numel(), seed=1) * 24).round().float() / 8
     own = torch.stack([torch.arange(order.numel()), torch.zeros(order.numel())]).view(1, 2, 1, -1)
-    flow = at[..., order] - own
-    return torch.autograd.grad(tk.warp(image, flow), image, grad_output[..., order])[0]
+    flow = (at[..., order] - own).to(DEVICE)
+    return torch.autograd.grad(tk.warp(image, flow), image, grad_output[..., order].to(DEVICE))[0]
 
 
 def test_a_deterministic_gradient_is_the_same_bits_in_whatever_order_it_is_added_up() -> None:
@@ -41,9 +40,9 @@ def test_a_deterministic_gradient_is_the_same_bits_in_whatever_order_it_is_added
 
 
 def test_a_deterministic_gradient_keeps_what_is_not_finite() -> None:
-    image = torch.zeros(1, 1, 1, 4, requires_grad=True)
-    grad_output = torch.tensor([torch.inf, -torch.inf, torch.nan, 2.0]).view(1, 1, 1, 4)
-    flow = torch.zeros(1, 2, 1, 4)
+    image = torch.zeros(1, 1, 1, 4, device=DEVICE, requires_grad=True)
+    grad_output = torch.tensor([torch.inf, -torch.inf, torch.nan, 2.0], device=DEVICE).view(1, 1, 1, 4)
+    flow = torch.zeros(1, 2, 1, 4, device=DEVICE)
     (gradient,) = torch.autograd.grad(tk.warp(image, flow, padding_mode="zeros"), image, grad_output)
     with tk.use_backend("eager"):
         (expected,) = torch.autograd.grad(tk.warp(image, flow, padding_mode="zeros"), image, grad_output)

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from kernel_inputs import (
     BACKENDS,
     COMPILED,
+    CPU,
+    DEVICE,
     DTYPES,
     LAYOUTS,
     Case,
@@ -51,7 +53,11 @@ def test_memory_layout_changes_nothing(case: Case, dtype: torch.dtype, layout: s
 def test_grid_sample_is_torchs(case: Case) -> None:
     padding_mode, align_corners = case.options
     mine = run(case.public, case.tensors)
-    torchs = run(lambda image, grid: F.grid_sample(image, grid, "bilinear", padding_mode, align_corners), case.tensors)
+
+    def of_torch(image: Tensor, grid: Tensor) -> Tensor:
+        return F.grid_sample(image, grid, "bilinear", padding_mode, align_corners)
+
+    torchs = run(of_torch, case.tensors, device=CPU)  # torch has no deterministic gradient of it on a GPU
     torch.testing.assert_close(mine.output, torchs.output)
     torch.testing.assert_close(mine.gradients, torchs.gradients)
 
@@ -68,14 +74,14 @@ def test_what_grid_sample_leaves_to_torch_is_torchs(mode: str, padding_mode: str
 
 
 def test_grid_sample_does_not_align_corners_unless_asked() -> None:
-    image, grid = features(1, 2, 4, 5), features(1, 3, 3, 2)
+    image, grid = features(1, 2, 4, 5).to(DEVICE), features(1, 3, 3, 2).to(DEVICE)
     assert torch.equal(tk.grid_sample(image, grid), tk.grid_sample(image, grid, align_corners=False))
 
 
 @pytest.mark.parametrize("padding_mode", ["border", "zeros"])
 def test_a_warp_is_a_grid_sample_at_the_pixels_it_points_to(padding_mode: str) -> None:
     image, at = features(2, 3, 6, 5), positions(2, 4, 7, (6, 5))
-    warped = tk.warp(image, flow_to(at), padding_mode=padding_mode)
+    warped = tk.warp(image.to(DEVICE), flow_to(at).to(DEVICE), padding_mode=padding_mode).cpu()
     sampled = F.grid_sample(image, grid_to(at, (6, 5), True), "bilinear", padding_mode, True)
     torch.testing.assert_close(warped, sampled)
 
@@ -86,7 +92,7 @@ def test_a_whole_pixel_flow_moves_pixels(backend: str) -> None:
     flow = torch.zeros(1, 2, 4, 6)
     flow[:, 0], flow[:, 1] = 2, -1
     with tk.use_backend(backend):
-        warped = tk.warp(image, flow, padding_mode="zeros")
+        warped = tk.warp(image.to(DEVICE), flow.to(DEVICE), padding_mode="zeros").cpu()
     assert torch.equal(warped[:, :, 1:, :4], image[:, :, :3, 2:])
     assert not warped[:, :, 0].any()
     assert not warped[:, :, :, 4:].any()
@@ -137,7 +143,7 @@ def test_warp_correlation_is_the_correlation_of_the_warped_to_the_last_bit(
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_every_half_is_read_and_written_unchanged(dtype: torch.dtype) -> None:
     every = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype).view(-1, 1, 1, 1)
-    warped = tk.warp(every, torch.zeros(every.shape[0], 2, 1, 1))
+    warped = tk.warp(every.to(DEVICE), torch.zeros(every.shape[0], 2, 1, 1, device=DEVICE)).cpu()
     torch.testing.assert_close(warped, every, rtol=0, atol=0, equal_nan=True)
 
 
@@ -146,6 +152,7 @@ def test_results_are_rounded_to_the_nearest_half_as_torch_rounds(dtype: torch.dt
     spread = torch.logspace(-9, 4.9, 2000, dtype=torch.float64)
     first = torch.cat([spread, -spread, torch.tensor([torch.inf, torch.nan], dtype=torch.float64)]).to(dtype)
     second = features(first.numel()).to(dtype)
-    product = tk.correlation(first.view(1, 1, 1, -1), second.view(1, 1, 1, -1), radius=0).flatten()
+    pair = (tensor.view(1, 1, 1, -1).to(DEVICE) for tensor in (first, second))
+    product = tk.correlation(*pair, radius=0).flatten().cpu()
     expected = (first.float() * second.float()).to(dtype)
     torch.testing.assert_close(product, expected, rtol=0, atol=0, equal_nan=True)

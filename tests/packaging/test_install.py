@@ -56,7 +56,7 @@ class Environment:
         return subprocess.run(
             [self.python, *arguments],
             cwd=self.folder,
-            env={**os.environ, **variables, "PIP_NO_INDEX": "1", "PYTHONPATH": ""},
+            env={**os.environ, "TRYON_KERNELS_CUDA": "0", **variables, "PIP_NO_INDEX": "1", "PYTHONPATH": ""},
             capture_output=True,
             text=True,
             check=False,
@@ -81,7 +81,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = copy_of_the_source(folder / "source")
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True, capture_output=True)
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
+    one_architecture = {**os.environ, "TORCH_CUDA_ARCH_LIST": "9.0"}
+    subprocess.run(command, check=True, capture_output=True, env=one_architecture)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -173,6 +175,40 @@ def test_an_editable_install_puts_the_binary_beside_the_source_and_removes_an_ou
     environment.install(source, "--editable", CXX="/nonexistent/c++")
     assert not (source / "tryon_kernels" / "_cpp.so").exists()
     assert "in use  eager for CPU tensors" in environment.output("-c", USE)
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not there")
+def test_cuda_kernels_are_built_where_nvcc_is_also_against_a_torch_without_cuda(
+    wheel: Path, environment: Environment, tmp_path: Path
+) -> None:
+    zipfile.ZipFile(wheel).extract("tryon_kernels/_cuda.so", tmp_path)
+    content = (tmp_path / "tryon_kernels" / "_cuda.so").read_bytes()
+    assert b"libtorch_cuda.so" in content
+    assert b"libcudart.so" not in content  # the runtime is inside, so that any CUDA of torch's will do
+    assert os.fsencode(Path(torch.__file__).parent) not in content
+    environment.install(wheel)
+    if not torch.cuda.is_available():
+        assert "cuda    not available: built (sm_90), but torch finds no GPU" in environment.output("-c", USE)
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"TRYON_KERNELS_CUDA": "0"}, "TRYON_KERNELS_CUDA=0 left them out of the build"),
+        (
+            {"TRYON_KERNELS_CUDA": "1", "CUDA_HOME": "/nonexistent"},
+            'the build found no nvcc: "/nonexistent/bin/nvcc" does not run (No such file or directory)',
+        ),
+    ],
+    ids=["left out", "no nvcc"],
+)
+def test_without_cuda_kernels_the_install_succeeds_and_says_why(
+    variables: dict[str, str], reason: str, environment: Environment, tmp_path: Path
+) -> None:
+    environment.install(copy_of_the_source(tmp_path / "source"), CXX="c++ -O0", **variables)
+    output = environment.output("-c", USE)
+    assert f"cuda    not available: {reason}" in output
+    assert "in use  cpp for CPU tensors" in output
 
 
 def build_requirements(environment: Environment, source: Path) -> str:

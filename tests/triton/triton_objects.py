@@ -16,13 +16,17 @@ from triton.compiler import ASTSource
 
 from tryon_kernels.triton.correlation import _gather, _multiply
 from tryon_kernels.triton.sample import _differentiate_input, _differentiate_positions, _sample
-from tryon_kernels.triton.tiles import correlation_tile, sample_tile
+from tryon_kernels.triton.tiles import CDNA, NVIDIA, correlation_tile, sample_tile
 
-TARGETS = {
-    **{f"sm_{arch}": GPUTarget("cuda", arch, 32) for arch in (80, 90, 100, 120)},
-    **{arch: GPUTarget("hip", arch, 64) for arch in ("gfx90a", "gfx942")},
+FAMILIES = {
+    **dict.fromkeys(("sm_80", "sm_86", "sm_90", "sm_100", "sm_120"), NVIDIA),
+    **dict.fromkeys(("gfx90a", "gfx942"), CDNA),
 }
-DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+TARGETS = {
+    name: GPUTarget("cuda", int(name[3:]), 32) if name.startswith("sm_") else GPUTarget("hip", name, 64)
+    for name in FAMILIES
+}
+DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 RADIUS = 3
 KERNELS = {
@@ -39,86 +43,105 @@ KERNELS = {
 
 
 @dataclass(frozen=True)
+class Call:
+    """What a kernel is compiled for: maps of 256 channels, which lie together or in planes."""
+
+    name: str
+    dtype: torch.dtype
+    target: str
+    planes: bool = False
+    leaky: bool = True
+
+    def __str__(self) -> str:
+        layout, slope = "planes" if self.planes else "channels_last", "leaky" if self.leaky else "plain"
+        return f"{self.name}-{DTYPES[self.dtype]}-{self.target}-{layout}-{slope}"
+
+    @property
+    def wide(self) -> str:
+        """The type of positions and sums."""
+        return "fp64" if self.dtype == torch.float64 else "fp32"
+
+    def tile(self) -> Any:
+        """What a program works on."""
+        layout = torch.contiguous_format if self.planes else torch.channels_last
+        features = torch.empty(1, 256, 2, 2, dtype=self.dtype, device="meta").to(memory_format=layout)
+        family = FAMILIES[self.target]
+        if "correlation" in self.name:
+            return correlation_tile(features, RADIUS, "gradient" in self.name, family)
+        if "gradient of input" in self.name:
+            sums = torch.int64 if "deterministic" in self.name else torch.promote_types(self.dtype, torch.float32)
+            return sample_tile(features.to(sums), adding=True, family=family)
+        return sample_tile(features, family=family)
+
+
+@dataclass(frozen=True)
 class Code:
     """What a kernel's machine code needs of a thread and a block, and its text."""
 
     registers: int
     spilled_bytes: int
     shared_bytes: int
+    warps: int
     text: str
 
 
-def compiled(name: str, dtype: torch.dtype, target: GPUTarget) -> Code:
-    """The code of a kernel for channels_last maps of 256 channels, as a call would compile it."""
-    kernel = KERNELS[name]
-    constants = _constants(name, dtype)
-    types = {argument: _type(argument, name, DTYPES[dtype]) for argument in kernel.arg_names}
+def compiled(call: Call) -> Code:
+    """The code of a kernel as a call would compile it."""
+    kernel, target, tile = KERNELS[call.name], TARGETS[call.target], call.tile()
+    constants = _constants(call, tile)
+    types = {argument: _type(argument, call) for argument in kernel.arg_names}
     signature = {argument: "constexpr" if argument in constants else types[argument] for argument in types}
     # As at a call: pointers of torch's tensors and most of their strides are multiples of 16.
     attributes = {
         (index,): [["tt.divisibility", 16]]
         for index, (argument, kind) in enumerate(signature.items())
-        if kind.startswith("*") or argument.endswith(("_n", "_y", "_x")) or argument == "channels"
+        if kind.startswith("*") or argument.endswith(("_n", "_c", "_y", "_x")) or argument == "channels"
+        if kind != "constexpr"
     }
     source = ASTSource(kernel, signature, constants, attributes)
-    result = triton.compile(source, target=target, options={"num_warps": _tile(name, dtype).warps})
-    return _nvidia(result) if target.backend == "cuda" else _amd(result)
+    result = triton.compile(source, target=target, options={"num_warps": tile.warps})
+    return _nvidia(result, tile.warps) if target.backend == "cuda" else _amd(result, tile.warps)
 
 
-def _tile(name: str, dtype: torch.dtype) -> Any:
-    features = torch.empty(1, 256, 2, 2, dtype=dtype, memory_format=torch.channels_last)
-    if "correlation" in name:
-        return correlation_tile(features, RADIUS, gradient="gradient" in name)
-    return sample_tile(features, adding="gradient of input" in name)
-
-
-def _constants(name: str, dtype: torch.dtype) -> dict[str, Any]:
-    tile = _tile(name, dtype)
+def _constants(call: Call, tile: Any) -> dict[str, Any]:
+    names = KERNELS[call.name].arg_names
     constants: dict[str, Any] = {
         "coordinates": 1,
         "border": True,
-        "number": triton.language.float32,
+        "number": triton.language.dtype(call.wide),
         "PIXELS": tile.pixels,
         "CHANNELS": tile.channels,
-        # Of channels_last maps; Triton makes a constant of each argument that is 1.
-        "input_c": 1,
-        "output_c": 1,
-        "grad_c": 1,
-        "sums_c": 1,
-        "first_c": 1,
-        "second_c": 1,
-        "other_c": 1,
-        "to_c": 1,
-        "volume_c": 1,
-        "signs_c": 1,
-        "FIXED": "deterministic" in name,
+        "FIXED": "deterministic" in call.name,
         "SIDE": 2 * RADIUS + 1,
-        "LEAKY": True,
-        "SAMPLED": "warp" in name,
-        "MIRRORED": "second" in name,
+        "LEAKY": call.leaky,
+        "SAMPLED": "warp" in call.name,
+        "MIRRORED": "second" in call.name,
         "precision": "ieee",
         "COLUMNS": getattr(tile, "columns", 0),
     }
-    return {argument: value for argument, value in constants.items() if argument in KERNELS[name].arg_names}
+    # Triton makes a constant of each argument that is 1: the stride along which numbers lie together.
+    constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
+    return {name: value for name, value in constants.items() if name in names}
 
 
-def _type(argument: str, name: str, features: str) -> str:
+def _type(argument: str, call: Call) -> str:
+    deterministic = "deterministic" in call.name
     if argument in ("positions", "grad_positions"):
-        return "*fp32"
+        return f"*{call.wide}"
     if argument == "sums":
-        return "*i64" if "deterministic" in name else "*fp32"
+        return "*i64" if deterministic else f"*{call.wide}"
     if argument == "unusual":
-        return "*i32" if "deterministic" in name else "*fp32"
-    if argument == "scale" and "sample" in name:
-        return "*fp64" if "deterministic" in name else "*fp32"
+        return "*i32" if deterministic else f"*{call.wide}"
+    if argument == "scale" and "sample" in call.name:
+        return "*fp64" if deterministic else f"*{call.wide}"
     if argument in ("scale", "slope"):
         return "fp32"
     if argument in ("input", "output", "grad_output", "first", "second", "volume", "grad_volume", "other", "gradient"):
-        return f"*{features}"
+        return f"*{DTYPES[call.dtype]}"
     return "i64" if argument.endswith(("_n", "_c", "_y", "_x", "_axis")) else "i32"
 
 
-def _nvidia(result: Any) -> Code:
+def _nvidia(result: Any, warps: int) -> Code:
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder, "kernel.cubin")
         binary.write_bytes(result.asm["cubin"])
@@ -128,15 +151,15 @@ def _nvidia(result: Any) -> Code:
         )
     number = {key: int(value) for key, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", usage)}
     spilled = number["STACK"] + number["LOCAL"]
-    return Code(number["REG"], spilled, result.metadata.shared, text)
+    return Code(number["REG"], spilled, result.metadata.shared, warps, text)
 
 
-def _amd(result: Any) -> Code:
+def _amd(result: Any, warps: int) -> Code:
     text = result.asm["amdgcn"]
     registers, scratch = (
         int(re.search(rf"\.{key}:\s+(\d+)", text)[1]) for key in ("vgpr_count", "private_segment_fixed_size")
     )
-    return Code(registers, scratch, result.metadata.shared, text)
+    return Code(registers, scratch, result.metadata.shared, warps, text)
 
 
 def table() -> str:
@@ -144,7 +167,7 @@ def table() -> str:
     lines = [("kernel", "dtype", *TARGETS), ("---",) * (len(TARGETS) + 2)]
     for name in KERNELS:
         for dtype in (torch.float32, torch.bfloat16):
-            codes = [compiled(name, dtype, target) for target in TARGETS.values()]
+            codes = [compiled(Call(name, dtype, target)) for target in TARGETS]
             cells = [f"{code.registers}, {code.shared_bytes / 1024:.0f} KiB" for code in codes]
             lines.append((name, DTYPES[dtype], *cells))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

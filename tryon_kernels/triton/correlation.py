@@ -8,14 +8,14 @@ whenever they are computed.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from tryon_kernels.backends import INTERPRETED
-from tryon_kernels.checks import check_correlation, check_grad_output
-from tryon_kernels.ops.library import new_gradient, new_output
 from tryon_kernels.triton.positions import read_position, read_tap
 from tryon_kernels.triton.sample import sum_type
 from tryon_kernels.triton.tiles import correlation_tile
@@ -189,41 +189,29 @@ def _precision(features: Tensor) -> str:
 
 
 def multiply(
-    first: Tensor, second: Tensor, positions: Tensor | None, radius: int, negative_slope: float | None,
-    coordinates: int = 0, border: bool = True,
-) -> Tensor:  # fmt: skip
-    """Volume of a map, or of one sampled at positions (N x 2 x Ho x Wo, any strides), with a second one."""
-    side = 2 * radius + 1
-    volume = new_output(first, (second.shape[0], side * side, *second.shape[2:]))
-    if volume.numel() == 0:
-        return volume
-    channels = second.shape[1]
-    if first.numel() == 0:
-        return volume.zero_()
-    tile = correlation_tile(second, radius)
-    sampled, given = positions is not None, first if positions is None else positions
+    first: Tensor, second: Tensor, positions: Tensor | None, volume: Tensor, negative_slope: float | None,
+    coordinates: int, border: bool,
+) -> None:  # fmt: skip
+    """See `tryon_kernels.gpu.kernels`."""
+    side, channels = math.isqrt(volume.shape[1]), second.shape[1]
+    tile = correlation_tile(second, side // 2)
+    given = first if positions is None else positions
     grid = (triton.cdiv(second.shape[3], tile.pixels) * second.shape[2], side, second.shape[0])
     _multiply[grid](
         first, second, given, volume, 1 / channels, negative_slope or 0.0, channels, *first.shape[2:],
         *second.shape[2:], *first.stride(), *second.stride(), *given.stride(), *volume.stride(),
-        side, negative_slope is not None, sampled, coordinates, border, _precision(first), sum_type(first),
-        tile.pixels, tile.columns, tile.channels, num_warps=tile.warps,
+        side, negative_slope is not None, positions is not None, coordinates, border, _precision(first),
+        sum_type(first), tile.pixels, tile.columns, tile.channels, num_warps=tile.warps,
     )  # fmt: skip
-    return volume
 
 
 def gather(
-    grad_volume: Tensor, volume: Tensor | None, other: Tensor, gradient: Tensor, positions: Tensor | None, radius: int,
-    negative_slope: float | None, mirrored: bool, coordinates: int = 0, border: bool = True,
+    grad_volume: Tensor, volume: Tensor | None, other: Tensor, positions: Tensor | None, gradient: Tensor,
+    negative_slope: float | None, mirrored: bool, coordinates: int, border: bool,
 ) -> None:  # fmt: skip
-    """Write one map's gradient from the other map, or from that sampled at positions; the second's if mirrored."""
-    if gradient.numel() == 0:
-        return
-    channels = gradient.shape[1]
-    if other.numel() == 0:
-        gradient.zero_()
-        return
-    tile = correlation_tile(other, radius, gradient=True)
+    """See `tryon_kernels.gpu.kernels`."""
+    side, channels = math.isqrt(grad_volume.shape[1]), gradient.shape[1]
+    tile = correlation_tile(other, side // 2, gradient=True)
     signs, given = grad_volume if volume is None else volume, other if positions is None else positions
     grid = (
         triton.cdiv(gradient.shape[3], tile.pixels) * gradient.shape[2],
@@ -234,33 +222,6 @@ def gather(
         grad_volume, signs, other, given, gradient, 1 / channels, negative_slope or 0.0, channels, *other.shape[2:],
         *gradient.shape[2:], *grad_volume.stride(), *signs.stride(), *other.stride(), *given.stride(),
         *gradient.stride(),
-        2 * radius + 1, negative_slope is not None, mirrored, positions is not None, coordinates, border,
-        _precision(other), sum_type(other), tile.pixels, tile.columns, tile.channels, num_warps=tile.warps,
+        side, negative_slope is not None, mirrored, positions is not None, coordinates, border, _precision(other),
+        sum_type(other), tile.pixels, tile.columns, tile.channels, num_warps=tile.warps,
     )  # fmt: skip
-
-
-def correlation(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> Tensor:
-    """See `tryon_kernels.eager`. A stride is the same as stride 1 on every stride-th row and column."""
-    check_correlation(first, second, radius, stride, negative_slope)
-    first, second = first[:, :, ::stride, ::stride], second[:, :, ::stride, ::stride]
-    return multiply(first, second, None, radius, negative_slope)
-
-
-def correlation_backward(
-    grad_output: Tensor, first: Tensor, second: Tensor, output: Tensor | None, radius: int, stride: int,
-    negative_slope: float | None, first_needed: bool, second_needed: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Gradients of both maps."""
-    check_correlation(first, second, radius, stride, negative_slope)
-    centres = (-(-size // stride) for size in first.shape[2:])
-    check_grad_output(grad_output, first, first.shape[0], (2 * radius + 1) ** 2, *centres)
-    gradients = new_gradient(first, first_needed), new_gradient(second, second_needed)
-    for gradient, other, mirrored, needed in zip(
-        gradients, (second, first), (False, True), (first_needed, second_needed), strict=True
-    ):
-        if needed:
-            if stride > 1:
-                gradient.zero_()
-            strided = gradient[:, :, ::stride, ::stride], other[:, :, ::stride, ::stride]
-            gather(grad_output, output, strided[1], strided[0], None, radius, negative_slope, mirrored)
-    return gradients

@@ -5,11 +5,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# How positions are given: as displacements in pixels from the output pixel's own place, or normalised, -1 and 1 being
-# the outer pixels' centres or their outer edges.
-PIXEL_OFFSETS = tl.constexpr(0)
-CORNERS_ALIGNED = tl.constexpr(1)
-EDGES_ALIGNED = tl.constexpr(2)
+from tryon_kernels.gpu import kernels
+
+# As Triton wants constants.
+PIXEL_OFFSETS = tl.constexpr(kernels.PIXEL_OFFSETS)
+CORNERS_ALIGNED = tl.constexpr(kernels.CORNERS_ALIGNED)
 
 
 @triton.jit

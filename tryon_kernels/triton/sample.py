@@ -1,4 +1,4 @@
-"""Bilinear sampling on a GPU: `warp` and `grid_sample`, and their gradients.
+"""Bilinear sampling, and its gradients.
 
 A program serves some output pixels and channels. Where channels lie together its reads are along channels, else along
 pixels; each is 16 bytes a thread as far as the strides allow.
@@ -11,12 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from tryon_kernels.eager import position_dtype
-from tryon_kernels.ops.library import new_gradient, new_output
 from tryon_kernels.triton.positions import read_position, read_tap
 from tryon_kernels.triton.tiles import sample_tile
-
-FIXED_POINT_BITS = 62  # of a sum; the sign has one, and one is to spare
 
 
 @triton.jit
@@ -122,13 +118,8 @@ def sum_type(features: Tensor) -> tl.dtype:
     return tl.float64 if features.dtype == torch.float64 else tl.float32
 
 
-def sample(input: Tensor, positions: Tensor, coordinates: int, border: bool) -> Tensor:
-    """Sample N x C x H x W at positions, N x 2 x Ho x Wo with any strides: see `tryon_kernels.eager`."""
-    output = new_output(input, (*input.shape[:2], *positions.shape[2:]))
-    if output.numel() == 0:
-        return output
-    if input.numel() == 0:
-        return output.zero_()
+def sample(input: Tensor, positions: Tensor, output: Tensor, coordinates: int, border: bool) -> None:
+    """See `tryon_kernels.gpu.kernels`."""
     tile = sample_tile(input)
     (count, channels, *size), out_size = input.shape, positions.shape[2:]
     grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), triton.cdiv(channels, tile.channels), count)
@@ -136,27 +127,12 @@ def sample(input: Tensor, positions: Tensor, coordinates: int, border: bool) -> 
         input, positions, output, channels, *size, *out_size, *input.stride(), *positions.stride(), *output.stride(),
         coordinates, border, sum_type(input), tile.pixels, tile.channels, num_warps=tile.warps,
     )  # fmt: skip
-    return output
 
 
-def sample_backward(
-    grad_output: Tensor, input: Tensor, positions: Tensor, grad_positions: Tensor, coordinates: int, border: bool,
-    input_needed: bool, positions_needed: bool,
-) -> Tensor:  # fmt: skip
-    """Gradient of the input; that of the positions is written to `grad_positions`, N x 2 x Ho x Wo of any strides."""
-    if positions_needed and grad_positions.numel() > 0:
-        _positions_gradient(grad_output, input, positions, grad_positions, coordinates, border)
-    if not input_needed:
-        return new_gradient(input, False)
-    return _input_gradient(grad_output, input, positions, coordinates, border)
-
-
-def _positions_gradient(
+def differentiate_positions(
     grad_output: Tensor, input: Tensor, positions: Tensor, grad_positions: Tensor, coordinates: int, border: bool
 ) -> None:
-    if input.numel() == 0:
-        grad_positions.zero_()
-        return
+    """See `tryon_kernels.gpu.kernels`."""
     tile = sample_tile(input)
     (count, channels, *size), out_size = input.shape, positions.shape[2:]
     grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), count)
@@ -167,43 +143,17 @@ def _positions_gradient(
     )  # fmt: skip
 
 
-def _input_gradient(grad_output: Tensor, input: Tensor, positions: Tensor, coordinates: int, border: bool) -> Tensor:
-    """Sums of what each pixel gives to its four taps.
-
-    The order of floating-point additions by many threads changes from run to run, and so do their roundings. With
-    `torch.use_deterministic_algorithms` the sums are therefore integers, which add up to the same in any order: each
-    share is a multiple of a power of two so small that sums of all pixels with the largest gradient fit 62 bits. Shares
-    that are not finite are noted as bits.
-    """
-    gradient = new_gradient(input, True)
-    if gradient.numel() == 0:
-        return gradient
-    if grad_output.numel() == 0:
-        return gradient.zero_()
-    fixed = torch.are_deterministic_algorithms_enabled()
-    dtype = position_dtype(input)
-    sums = torch.zeros_like(gradient, dtype=torch.int64 if fixed else dtype)
-    unusual = torch.zeros_like(gradient, dtype=torch.int32) if fixed else sums
-    scale = _fixed_point_scale(grad_output) if fixed else sums
-    tile = sample_tile(input, adding=True)
-    (count, channels, *size), out_size = input.shape, positions.shape[2:]
+def differentiate_input(
+    grad_output: Tensor, positions: Tensor, sums: Tensor, unusual: Tensor | None, scale: Tensor | None,
+    coordinates: int, border: bool,
+) -> None:  # fmt: skip
+    """See `tryon_kernels.gpu.kernels`."""
+    tile = sample_tile(sums, adding=True)
+    (count, channels, *size), out_size = sums.shape, positions.shape[2:]
     grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), triton.cdiv(channels, tile.channels), count)
     _differentiate_input[grid](
-        grad_output, positions, sums, unusual, scale, channels, *size, *out_size,
-        *grad_output.stride(), *positions.stride(), *sums.stride(),
-        coordinates, border, sum_type(input), fixed, tile.pixels, tile.channels, num_warps=tile.warps,
+        grad_output, positions, sums, sums if unusual is None else unusual, sums if scale is None else scale, channels,
+        *size, *out_size, *grad_output.stride(), *positions.stride(), *sums.stride(),
+        coordinates, border, sum_type(grad_output), scale is not None, tile.pixels, tile.channels,
+        num_warps=tile.warps,
     )  # fmt: skip
-    if not fixed:
-        return gradient.copy_(sums)
-    values = sums.double() / scale
-    infinite = torch.where(unusual == 1, torch.inf, torch.where(unusual == 2, -torch.inf, torch.nan))
-    return gradient.copy_(torch.where(unusual == 0, values, infinite))
-
-
-def _fixed_point_scale(grad_output: Tensor) -> Tensor:
-    """What a gradient's shares are multiplied with to become integers: a power of two."""
-    pixels = grad_output.shape[2] * grad_output.shape[3]
-    finite = torch.where(grad_output.isfinite(), grad_output, 0).double()
-    largest = finite.abs().amax().clamp(min=torch.finfo(torch.float64).tiny)
-    exponent = FIXED_POINT_BITS - torch.log2(largest * pixels).ceil().clamp(min=-900, max=900)
-    return torch.exp2(exponent)

@@ -47,4 +47,17 @@ __device__ __forceinline__ void store_vector(T* to, const Vector<T>& vector) {
   *reinterpret_cast<Vector<T>*>(to) = vector;
 }
 
+// The same to global memory, in one instruction: where an address is a long sum of strides, the compiler does not see
+// that the numbers follow each other, and would store each by itself.
+template <class T>
+__device__ __forceinline__ void store_vector_globally(T* to, const Vector<T>& vector) {
+#ifdef __CUDA_ARCH__
+  uint4 bits;
+  memcpy(&bits, &vector, sizeof(bits));
+  __stwb(reinterpret_cast<uint4*>(to), bits);
+#else
+  store_vector(to, vector);
+#endif
+}
+
 }  // namespace tryon_kernels::cuda

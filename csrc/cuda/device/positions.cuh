@@ -65,4 +65,11 @@ __device__ __forceinline__ PixelPlace<P> place_pixel(const Placing& placing, con
   return {locate(placing, given[0], x, width), locate(placing, given[positions.axis], y, height)};
 }
 
+// The sample of four taps, by rows. Multiplications and additions are joined here as written, so that a warped map has
+// the same bits in whichever kernel it arises.
+template <class P>
+__device__ __forceinline__ P interpolate(const P (&weight)[4], const P (&tap)[4]) {
+  return fma(weight[3], tap[3], fma(weight[2], tap[2], fma(weight[1], tap[1], weight[0] * tap[0])));
+}
+
 }  // namespace tryon_kernels::cuda

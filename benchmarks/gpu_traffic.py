@@ -1,0 +1,141 @@
+"""What the GPU kernels read, write and compute on paper, as their blocks and tiles do it.
+
+Counted are bytes to and from memory, and bytes that blocks ask of the second-level cache. Nothing is taken to be found
+in the first-level cache. In the second one all that is asked for again is, unless something else is said.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from benchmarks.gpu_work import BATCH, FOUND_AGAIN, SIDE, Maps, Work, least
+from benchmarks.inputs import DTYPES, PYRAMID_CHANNELS, RADIUS
+from tryon_kernels.triton.tiles import CorrelationTile, correlation_tile
+
+DEVICE_CODE = Path(__file__).parents[1] / "csrc/cuda/device"
+TAPS = 4
+
+# Bytes that torch's own operations around differentiate_input (tryon_kernels/gpu/sampling.py) read and write for each
+# number of a gradient: sums set to zero, and the conversion; with fixed-point sums also the scale, and what is not
+# finite. A test counts them.
+AROUND_SUMS = {("fp32", False): 12, ("bf16", False): 10, ("fp32", True): 176, ("bf16", True): 158}
+
+
+@cache
+def constant(name: str) -> int:
+    """A number that the CUDA kernels' source states."""
+    source = "\n".join(path.read_text() for path in sorted(DEVICE_CODE.glob("*.cuh")))
+    match = re.search(rf"\b{name} = (\d+)[;,]", source)
+    if match is None:
+        raise ValueError(f"{DEVICE_CODE}: no constant {name}")
+    return int(match[1])
+
+
+def inside(start: int, count: int, size: int) -> int:
+    """How many of so many places from `start` on are in [0, size)."""
+    return max(min(start + count, size) - max(start, 0), 0)
+
+
+def sampling(kernel: str, maps: Maps) -> Work:
+    """Either backend: a pixel's four taps are read, or added to, by its own block."""
+    work = least(kernel, maps)
+    if kernel in ("sample", "gradient of positions"):
+        return Work(work.memory, work.memory + (TAPS - 1) * maps.features, work.flops)
+    fixed = "deterministic" in kernel
+    sums, around = maps.numbers * (8 if fixed else 4), maps.numbers * AROUND_SUMS[maps.dtype_name, fixed]
+    reads = maps.features + maps.positions
+    # Sums are taken to come from memory and to go back there once: one of the larger sizes' fills the cache.
+    return Work(reads + 2 * sums + around, reads + TAPS * sums + around, work.flops)
+
+
+def triton_volume(maps: Maps, sampled: bool) -> Work:
+    """A program: some columns of a row, one dy, all channels. All programs of one dy follow each other."""
+    tile, needed = _tile(maps, gradient=False), least("warp_correlation" if sampled else "correlation", maps)
+    around, programs = _around_rows(maps, tile)
+    centres = SIDE * maps.features * (TAPS if sampled else 1)
+    cache = centres + around * PYRAMID_CHANNELS * maps.item + (SIDE * maps.positions if sampled else 0) + maps.volume
+    # An image's maps are gone through once for each dy.
+    again = 0 if 2 * maps.features / BATCH <= FOUND_AGAIN else (SIDE - 1) * 2 * maps.features
+    flops = SIDE * maps.sampling if sampled else 0
+    products = maps.products(2 * programs * tile.pixels * tile.columns * PYRAMID_CHANNELS)
+    return Work(needed.memory + again, cache, flops + products[0], products[1])
+
+
+def triton_gradient(maps: Maps, sampled: bool, leaky: bool) -> Work:
+    """A program: some columns of a row, some channels, all dy; with leaky ReLU two products."""
+    tile, volumes = _tile(maps, gradient=True), 2 if leaky else 1
+    around, programs = _around_rows(maps, tile)
+    weights = PYRAMID_CHANNELS // tile.channels * (volumes * maps.volume + (SIDE * maps.positions if sampled else 0))
+    features = around * PYRAMID_CHANNELS * maps.item * (TAPS if sampled else 1)
+    flops = around / maps.pixels * maps.sampling if sampled else 0
+    products = maps.products(2 * programs * tile.pixels * tile.columns * PYRAMID_CHANNELS * volumes)
+    memory = _gradient_memory(maps, sampled, leaky)
+    return Work(memory, weights + features + maps.features, flops + products[0], products[1])
+
+
+def cuda_volume(maps: Maps, sampled: bool) -> Work:
+    """A block: a tile of rows and columns, all displacements, all channels; products without tensor cores."""
+    rows, columns = 2 * constant("kDown"), constant("kAcross") * constant("kPixels")
+    tiles, around = _around_tiles(maps, rows, columns)
+    centres = maps.features * (TAPS if sampled else 1)
+    cache = centres + around * PYRAMID_CHANNELS * maps.item + (maps.positions if sampled else 0) + maps.volume
+    # Threads for all rows around a group of two rows compute pairs outside of the window too.
+    products = 2 * tiles * rows * columns * (SIDE + 1) * SIDE * PYRAMID_CHANNELS
+    needed = least("warp_correlation" if sampled else "correlation", maps)
+    return Work(needed.memory, cache, (maps.sampling if sampled else 0) + products)
+
+
+def cuda_gradient(maps: Maps, sampled: bool, leaky: bool) -> Work:
+    """A block: a tile of rows and columns, all displacements, all channels one chunk after the other."""
+    side = constant("kGatherTile")
+    tiles, around = _around_tiles(maps, side, side)
+    weights = (2 if leaky else 1) * maps.volume + (around / maps.pixels * maps.positions if sampled else 0)
+    features = around * PYRAMID_CHANNELS * maps.item * (TAPS if sampled else 1)
+    products = 2 * tiles * side**2 * SIDE**2 * PYRAMID_CHANNELS
+    flops = around / maps.pixels * maps.sampling if sampled else 0
+    return Work(_gradient_memory(maps, sampled, leaky), weights + features + maps.features, flops + products)
+
+
+def ours(backend: str, kernel: str, maps: Maps) -> Work:
+    """What a backend's kernel moves and computes; of several kernels, the sum."""
+    volume, gradient = {"cuda": (cuda_volume, cuda_gradient), "triton": (triton_volume, triton_gradient)}[backend]
+    if "correlation" in kernel:
+        return volume(maps, sampled=kernel == "warp_correlation")
+    if kernel in ("gradient of first", "gradient of second"):
+        return gradient(maps, sampled=False, leaky=False)
+    if kernel != "its three gradients":
+        return sampling(kernel, maps)
+    of_maps = gradient(maps, sampled=True, leaky=True) + gradient(maps, sampled=False, leaky=True)
+    return of_maps + sampling("gradient of positions", maps) + sampling("gradient of input", maps)
+
+
+def _gradient_memory(maps: Maps, sampled: bool, leaky: bool) -> float:
+    return (2 if leaky else 1) * maps.volume + 2 * maps.features + (maps.positions if sampled else 0)
+
+
+def _around_rows(maps: Maps, tile: CorrelationTile) -> tuple[int, int]:
+    """Pixels that programs read around their own, over all dy and images; and how many programs there are."""
+    starts = range(0, maps.width, tile.pixels)
+    columns = sum(inside(start - RADIUS, tile.columns, maps.width) for start in starts)
+    rows = sum(inside(y - RADIUS, SIDE, maps.height) for y in range(maps.height))
+    return BATCH * rows * columns, BATCH * SIDE * maps.height * len(starts)
+
+
+def _around_tiles(maps: Maps, rows: int, columns: int) -> tuple[int, int]:
+    """How many tiles there are, over all images, and how many pixels they and their surroundings have."""
+    down, across = range(0, maps.height, rows), range(0, maps.width, columns)
+    around = math.prod(
+        sum(inside(start - RADIUS, tile + 2 * RADIUS, size) for start in starts)
+        for starts, tile, size in ((down, rows, maps.height), (across, columns, maps.width))
+    )
+    return BATCH * len(down) * len(across), BATCH * around
+
+
+def _tile(maps: Maps, gradient: bool) -> CorrelationTile:
+    features = torch.empty(1, PYRAMID_CHANNELS, 2, 2, dtype=DTYPES[maps.dtype_name], device="meta")
+    return correlation_tile(features, RADIUS, gradient)
