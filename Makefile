@@ -79,15 +79,15 @@ sanitize: $(VENV)/.tested
 
 # The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads, then values under sanitizers.
 CUDA_ON_CPU := build/cuda_on_cpu
+ORDERED := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 ON_CPU = cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU))
 cuda: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU)
 	$(ON_CPU) $(abspath $(BIN))/python -m pytest tests/kernels
-	for order in backward shuffled:1; do $(ON_CPU) HOST_RUN_ORDER=$$order $(abspath $(BIN))/python -m pytest \
-	    tests/kernels/test_values.py tests/kernels/test_non_finite.py || exit 1; done
+	$(ON_CPU) HOST_RUN_ORDER=backward $(abspath $(BIN))/python -m pytest $(ORDERED)
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU) $(SANITIZERS)
-	$(ON_CPU) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(SANITIZER_LIBRARIES)" $(abspath $(BIN))/python -m pytest \
-	    tests/kernels/test_values.py tests/kernels/test_non_finite.py
+	$(ON_CPU) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 \
+	    $(abspath $(BIN))/python -m pytest $(ORDERED)
 
 NATIVE := csrc/cpu/kernels/*.cpp tests/kernels/native/check_kernels.cpp
 threads:

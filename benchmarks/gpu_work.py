@@ -30,9 +30,6 @@ DEVICES = {
     "H100": Device(3.35e12, 67e12, 989e12, 50e6),
     "H200": Device(4.8e12, 67e12, 989e12, 50e6),
 }
-# The A100's and H100's caches have two halves, each for half of the multiprocessors: data that all of them read are in
-# both. So only what fits half of the smallest is assumed to be found there again.
-FOUND_AGAIN = min(device.cache for device in DEVICES.values()) / 2
 
 
 @dataclass(frozen=True)

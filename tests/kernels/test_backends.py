@@ -141,10 +141,11 @@ def test_a_choice_on_a_gpu_is_explained_without_one() -> None:
     ("op", "dtype", "channels", "expected"),
     [
         ("correlation", torch.bfloat16, 256, "triton"),
-        ("warp_correlation", torch.float16, 16, "triton"),
+        ("correlation", torch.float16, 16, "triton"),
         ("correlation", torch.bfloat16, 8, "cuda"),
         ("correlation", torch.float32, 256, "cuda"),
         ("correlation", torch.float64, 256, "cuda"),
+        ("warp_correlation", torch.bfloat16, 256, "cuda"),
         ("warp", torch.bfloat16, 256, "cuda"),
     ],
 )

@@ -69,3 +69,9 @@ def check_instructions(call: Call, code: Code) -> None:
     reads_numbers = call.planes or "gradient of input" in call.name
     if not reads_numbers and ("correlation" not in call.name or call.dtype != torch.float64):
         assert re.search(r"LDG(STS)?\.E\.(\w+\.)*128" if nvidia else "global_load_dwordx4", code.text)
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if "correlation" in name])
+def test_float64_is_computed_in_nothing_less(name: str) -> None:
+    # A number of Python's that is an argument of a kernel would be a float32 there.
+    assert not re.search(r"\bf32\b", compiled(Call(name, torch.float64, "sm_80")).types)

@@ -83,6 +83,7 @@ class Code:
     shared_bytes: int
     warps: int
     text: str
+    types: str  # the kernel in Triton's own language, with the type of every value
 
 
 def compiled(call: Call) -> Code:
@@ -119,6 +120,8 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
         "precision": "ieee",
         "COLUMNS": getattr(tile, "columns", 0),
     }
+    if "correlation" in call.name:
+        constants |= {"scale": 1 / 256, "slope": 0.1}
     # Triton makes a constant of each argument that is 1: the stride along which numbers lie together.
     constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
     return {name: value for name, value in constants.items() if name in names}
@@ -134,8 +137,6 @@ def _type(argument: str, call: Call) -> str:
         return "*i32" if deterministic else f"*{call.wide}"
     if argument == "scale" and "sample" in call.name:
         return "*fp64" if deterministic else f"*{call.wide}"
-    if argument in ("scale", "slope"):
-        return "fp32"
     if argument in ("input", "output", "grad_output", "first", "second", "volume", "grad_volume", "other", "gradient"):
         return f"*{DTYPES[call.dtype]}"
     return "i64" if argument.endswith(("_n", "_c", "_y", "_x", "_axis")) else "i32"
@@ -151,7 +152,7 @@ def _nvidia(result: Any, warps: int) -> Code:
         )
     number = {key: int(value) for key, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", usage)}
     spilled = number["STACK"] + number["LOCAL"]
-    return Code(number["REG"], spilled, result.metadata.shared, warps, text)
+    return Code(number["REG"], spilled, result.metadata.shared, warps, text, result.asm["ttir"])
 
 
 def _amd(result: Any, warps: int) -> Code:
@@ -159,7 +160,7 @@ def _amd(result: Any, warps: int) -> Code:
     registers, scratch = (
         int(re.search(rf"\.{key}:\s+(\d+)", text)[1]) for key in ("vgpr_count", "private_segment_fixed_size")
     )
-    return Code(registers, scratch, result.metadata.shared, warps, text)
+    return Code(registers, scratch, result.metadata.shared, warps, text, result.asm["ttir"])
 
 
 def table() -> str:

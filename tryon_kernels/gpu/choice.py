@@ -16,7 +16,7 @@ LEAST_CHANNELS = 16  # of a matrix product on tensor cores
 
 def preferred(op: str, dtype: torch.dtype, channels: int) -> tuple[Sequence[str], str]:
     """Names of kernels, best first, for an op on features like these, and the reason for the order."""
-    if "correlation" in op and dtype in (torch.float16, torch.bfloat16) and channels >= LEAST_CHANNELS:
+    if op == "correlation" and dtype in (torch.float16, torch.bfloat16) and channels >= LEAST_CHANNELS:
         return ("triton", "cuda"), "Triton's kernels multiply half formats on tensor cores, CUDA's do not"
     if dtype == torch.float64:
         return ("cuda", "triton"), "Triton's kernels multiply float64 number by number"

@@ -102,20 +102,27 @@ def _differentiate_input(
     if grad_output.numel() == 0:
         return gradient.zero_()
     if not torch.are_deterministic_algorithms_enabled():
-        sums = torch.zeros_like(gradient, dtype=position_dtype(input))
+        wide = gradient.dtype == position_dtype(input)
+        sums = gradient.zero_() if wide else torch.zeros_like(gradient, dtype=position_dtype(input))
         kernels.differentiate_input(grad_output, positions, sums, None, None, coordinates, border)
-        return gradient.copy_(sums)
+        return gradient if wide else gradient.copy_(sums)
     sums = torch.zeros_like(gradient, dtype=torch.int64)
     unusual, scale = torch.zeros_like(gradient, dtype=torch.int32), _fixed_point_scale(grad_output)
     kernels.differentiate_input(grad_output, positions, sums, unusual, scale, coordinates, border)
-    infinite = torch.where(unusual == 1, torch.inf, torch.where(unusual == 2, -torch.inf, torch.nan))
-    return gradient.copy_(torch.where(unusual == 0, sums.double() / scale, infinite))
+    return gradient.copy_(sums.double().div_(scale).add_(_meanings(unusual.device)[unusual]))
+
+
+def _meanings(device: torch.device) -> Tensor:
+    """What is added to a sum for each note of what is not finite; nothing where there is none."""
+    meanings = torch.full((4,), torch.nan, dtype=torch.float64, device=device)
+    for note, value in enumerate((0.0, torch.inf, -torch.inf)):
+        meanings[note] = value  # without a copy from the host, which a CUDA graph could not hold
+    return meanings
 
 
 def _fixed_point_scale(grad_output: Tensor) -> Tensor:
     """What a gradient's shares are multiplied with to become integers: a power of two."""
     pixels = grad_output.shape[2] * grad_output.shape[3]
-    finite = torch.where(grad_output.isfinite(), grad_output, 0).double()
-    largest = finite.abs().amax().clamp(min=torch.finfo(torch.float64).tiny)
+    largest = grad_output.nan_to_num(0, 0, 0).abs().amax().double().clamp(min=torch.finfo(torch.float64).tiny)
     exponent = FIXED_POINT_BITS - torch.log2(largest * pixels).ceil().clamp(min=-900, max=900)
     return torch.exp2(exponent)

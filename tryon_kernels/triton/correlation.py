@@ -64,20 +64,22 @@ def _add_product(a, b, total, precision: tl.constexpr):
 
 @triton.jit
 def _multiply(
-    first, second, positions, volume, scale, slope, channels, first_height, first_width, height, width,
-    first_n, first_c, first_y, first_x, second_n, second_c, second_y, second_x,
+    first, second, positions, volume, scale: tl.constexpr, slope: tl.constexpr, channels, first_height, first_width,
+    height, width, first_n, first_c, first_y, first_x, second_n, second_c, second_y, second_x,
     positions_n, positions_axis, positions_y, positions_x, volume_n, volume_c, volume_y, volume_x,
     SIDE: tl.constexpr, LEAKY: tl.constexpr, SAMPLED: tl.constexpr, coordinates: tl.constexpr, border: tl.constexpr,
     precision: tl.constexpr, number: tl.constexpr, PIXELS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    blocks = tl.cdiv(width, PIXELS)
-    y, start = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks * PIXELS
-    dy, n = tl.program_id(1), tl.program_id(2).to(tl.int64)
+    # Neighbouring programs have one row's dy, so that what they read around it is found in the second-level cache.
+    blocks, index = tl.cdiv(width, PIXELS), tl.program_id(0) // SIDE
+    y, start = (index // blocks).to(tl.int64), index % blocks * PIXELS
+    dy, n = tl.program_id(0) % SIDE, tl.program_id(1).to(tl.int64)
     i, j = tl.arange(0, PIXELS), tl.arange(0, COLUMNS)
     x, around_y = start + i, y + dy - SIDE // 2
     around_x = start + j - SIDE // 2
     real = x < width
-    around_real = (around_x >= 0) & (around_x < width) & (j * 0 + around_y >= 0) & (j * 0 + around_y < height)
+    around_real = (j < PIXELS + SIDE - 1) & (around_x >= 0) & (around_x < width)
+    around_real &= (j * 0 + around_y >= 0) & (j * 0 + around_y < height)
     products = tl.zeros((PIXELS, COLUMNS), number)
     for c in range(0, channels, CHANNELS):
         channel = c + tl.arange(0, CHANNELS).to(tl.int64)
@@ -119,7 +121,8 @@ def _add_unusual(total, weights, kept, values):
 
 @triton.jit
 def _gather(
-    grad_volume, volume, other, positions, gradient, scale, slope, channels, other_height, other_width, height, width,
+    grad_volume, volume, other, positions, gradient, scale: tl.constexpr, slope: tl.constexpr, channels, other_height,
+    other_width, height, width,
     volume_n, volume_c, volume_y, volume_x, signs_n, signs_c, signs_y, signs_x,
     other_n, other_c, other_y, other_x, positions_n, positions_axis, positions_y, positions_x,
     to_n, to_c, to_y, to_x,
@@ -135,7 +138,7 @@ def _gather(
     channel_real = channel < channels
     i, j = tl.arange(0, PIXELS), tl.arange(0, COLUMNS)
     x, around_x = start + i, start + j - RADIUS
-    real, column_real = x < width, (around_x >= 0) & (around_x < width)
+    real, column_real = x < width, (j < PIXELS + SIDE - 1) & (around_x >= 0) & (around_x < width)
     positive, negative = tl.zeros((PIXELS, CHANNELS), number), tl.zeros((PIXELS, CHANNELS), number)
     for dy in range(SIDE):
         # For the second map's gradient the neighbour is the centre, so its displacement is mirrored.
@@ -171,7 +174,7 @@ def _gather(
             below = tl.where(signs > 0, 0, weights)
             positive = _add_product(above, usual, positive, precision)
             negative = _add_product(below, usual, negative, precision)
-            factor = tl.where(signs > 0, 1, slope)
+            factor = tl.where(signs > 0, 1, tl.full((PIXELS, COLUMNS), slope, number))
         else:
             positive = _add_product(weights, usual, positive, precision)
             factor = tl.full((PIXELS, COLUMNS), 1, number)
@@ -196,7 +199,7 @@ def multiply(
     side, channels = math.isqrt(volume.shape[1]), second.shape[1]
     tile = correlation_tile(second, side // 2)
     given = first if positions is None else positions
-    grid = (triton.cdiv(second.shape[3], tile.pixels) * second.shape[2], side, second.shape[0])
+    grid = (triton.cdiv(second.shape[3], tile.pixels) * second.shape[2] * side, second.shape[0])
     _multiply[grid](
         first, second, given, volume, 1 / channels, negative_slope or 0.0, channels, *first.shape[2:],
         *second.shape[2:], *first.stride(), *second.stride(), *given.stride(), *volume.stride(),

@@ -95,6 +95,7 @@ def _differentiate_input(
     )  # fmt: skip
     at = grad_output + n * grad_n + (y * grad_y + x * grad_x)[:, None] + (channel * grad_c)[None, :]
     grad = tl.load(at, mask=real[:, None] & channel_real[None, :], other=0).to(number)
+    # Nothing else is read or written by the order of these additions, so they need not be ordered.
     for j in tl.static_range(2):
         for i in tl.static_range(2):
             row, column = top + j, left + i
@@ -106,11 +107,11 @@ def _differentiate_input(
             if FIXED:
                 finite = tl.abs(share) < float("inf")
                 multiple = tl.where(finite, share, 0).to(tl.float64) * tl.load(scale)
-                tl.atomic_add(sums + place, multiple.to(tl.int64), mask=mask)
+                tl.atomic_add(sums + place, multiple.to(tl.int64), mask=mask, sem="relaxed")
                 kind = tl.where(share == float("inf"), 1, tl.where(share == -float("inf"), 2, 3))
-                tl.atomic_or(unusual + place, kind, mask=mask & (finite == 0))
+                tl.atomic_or(unusual + place, kind, mask=mask & (finite == 0), sem="relaxed")
             else:
-                tl.atomic_add(sums + place, share, mask=mask)
+                tl.atomic_add(sums + place, share, mask=mask, sem="relaxed")
 
 
 def sum_type(features: Tensor) -> tl.dtype:

@@ -55,14 +55,15 @@ struct Multiplication {
 template <int kRows>
 constexpr int kResultPitch = kDown * kRows * kMultipliedColumns + 4;
 
-// Two buffers for a chunk of both maps, in which the results then are, and where first is sampled.
+// Two buffers for a chunk of both maps; then the results are in their place.
 template <int kRows>
 constexpr int kBufferSize = FirstTile<kRows>::kSize + SecondTile<kRows>::kSize;
 template <class T, int kRows>
 constexpr int kResultBytes = kPiece * kPiece * kResultPitch<kRows> * int{sizeof(Wide<T>)};
 template <class T, int kRows>
 constexpr int kMultipliedBytes = std::max(2 * kBufferSize<kRows> * kVectorBytes, kResultBytes<T, kRows>);
-// Where the tiles' pixels are.
+
+// And where the tiles' pixels are in the maps.
 template <class T, bool kSampled>
 using FirstPixel = std::conditional_t<kSampled, SampledPixel<Wide<T>>, int64_t>;
 template <class T, int kRows, bool kSampled>
