@@ -161,6 +161,11 @@ def cuda_obstacle(nvcc: str | None) -> str | None:
     return None if result.returncode == 0 else f'"{nvcc}" compiles nothing here ({complaint})'
 
 
+def nameless(torch: Path) -> str:
+    """An option for the headers' messages, which name their files: not by this machine's paths."""
+    return f"-ffile-prefix-map={torch / 'include'}/="
+
+
 def run(command: list[str]) -> None:
     print(shlex.join(command), flush=True)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -198,11 +203,7 @@ class BuildKernels(build_ext):
         record.write_text(json.dumps({**records, name: noted}) + "\n")
 
     def _compile_cpp(self, torch: Path, target: Path) -> None:
-        headers = (
-            *self._headers(torch),
-            # The headers' messages name their files: not by this machine's paths.
-            f"-ffile-prefix-map={torch / 'include'}/=",
-        )
+        headers = (*self._headers(torch), nameless(torch))
         names = f"-DTRYON_KERNELS_VARIANTS={listed(variants())}"
         units = [("host", source, (*headers, names)) for source in HOST_SOURCES]
         for name, options in variants().items():
@@ -216,10 +217,10 @@ class BuildKernels(build_ext):
         numbers = architectures(nvcc)
         code = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in numbers]
         code.append(f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")  # for GPUs to come
-        command = [nvcc, *CUDA_COMPILE, *self._headers(torch), *code]
+        command = [nvcc, *CUDA_COMPILE, *self._headers(torch), "-Xcompiler", nameless(torch), *code]
         objects = self._compile([(command, "cuda", source) for source in CUDA_SOURCES])
         stub = self._stub_of_torch_cuda()
-        run([nvcc, "-shared", "-o", str(target), *objects, f"-L{torch / 'lib'}", "-ltorch_cpu", *stub])
+        run([nvcc, "-shared", "-nodlink", "-o", str(target), *objects, f"-L{torch / 'lib'}", "-ltorch_cpu", *stub])
         return " ".join(map(str, numbers))
 
     def _stub_of_torch_cuda(self) -> list[str]:
