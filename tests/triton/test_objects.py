@@ -36,7 +36,6 @@ RESERVED_BYTES = {"cuda": 1024, "hip": 0}
 # The assembler keeps a few numbers of these in memory rather than have more registers.
 SPILLED_BYTES = {
     Call("sample, gradient of positions", torch.float64, "sm_80"): 16,
-    Call("correlation, gradient of second", torch.float32, "sm_86"): 24,
     Call("warp_correlation, gradient of second", torch.float32, "sm_80", leaky=False): 24,
 }
 
