@@ -7,7 +7,7 @@ A folder is self-contained: everything needed to build the networks and to feed 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -21,6 +21,11 @@ from tryon.models import Student, TryOnModel, Tutor
 RECORD_FILE = "model.json"
 FORMAT = 1
 ALIGNMENT = "align_corners=True"
+"""What the networks compute. Weights of the other alignment would run just as well, with worse results."""
+
+NO_LABELS = "none"
+"""Label scheme of a model from elsewhere that sees no parsing."""
+
 _KEYS_SHOWN = 3
 
 
@@ -34,10 +39,10 @@ class ModelRecord:
         size: (height, width) of the training images.
         densepose: whether the tutor's condition has DensePose channels (False for a student).
         generator: whether there is a generator beside the warp network.
-        label_scheme: parsing scheme of the training data.
+        label_scheme: parsing scheme of the training data, or `NO_LABELS`.
         perceptual: where the perceptual loss's features came from.
         stage: the stage that trained it.
-        step: training step of these weights.
+        step: training step of these weights; 0 where they were converted from published ones.
         alignment: how sampling maps are normalised.
         format: version of this record.
     """
@@ -67,8 +72,10 @@ def save_model(folder: Path, model: TryOnModel, record: ModelRecord) -> None:
     for name, network in _networks(model).items():
         state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
         path = folder / f"{name}.safetensors"
-        save_file(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        part = path.with_suffix(".part")
+        save_file(state, part)
+        part.chmod(folder.stat().st_mode & 0o666)  # safetensors lets nobody but the owner read
+        part.replace(path)
     write_json(folder / RECORD_FILE, asdict(record))
 
 
@@ -103,6 +110,9 @@ def read_record(folder: Path) -> ModelRecord:
     path = folder / RECORD_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        missing = [field.name for field in fields(ModelRecord) if field.name not in values]
+        if missing:  # a default must not stand in for what nobody recorded, above all for the alignment
+            raise InputError(f"{path}: found no {', '.join(missing)}, wanted the whole record of a model")
         values["size"] = tuple(values["size"])
         record = ModelRecord(**values)
     except FileNotFoundError:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C._functorch import TransformType
+from torch.autograd import forward_ad
 
 from tryon_kernels import eager
 from tryon_kernels.backends import compiled_serves
@@ -15,14 +17,27 @@ from tryon_kernels.checks import check_correlation, check_grid_sample, check_war
 from tryon_kernels.ops.library import as_positions, lowered_by_autocast
 
 
-def _call(op: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Call an op, below autograd where nothing needs a gradient: autograd in Python costs half of a small call."""
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+def _call(op: Callable[..., Tensor], formula: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Call an op, below autograd where nothing needs a gradient: autograd in Python costs half of a small call.
+
+    torch takes an op's forward-mode derivatives for zero, and cannot take those of `torch.func`: the eager formula has
+    both.
+    """
+    if torch.compiler.is_compiling():
         return op(*args)
+    if forward_ad._current_level >= 0:
+        return formula(*args)
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return formula(*args) if _differentiated_by_torch_func() else op(*args)
     if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
         return op(*args)
     with torch._C._AutoDispatchBelowAutograd():
         return op(*args)
+
+
+def _differentiated_by_torch_func() -> bool:
+    kinds = {interpreter.key() for interpreter in torch._C._functorch.get_interpreter_stack()}
+    return not kinds.isdisjoint((TransformType.Grad, TransformType.Jvp))
 
 
 def grid_sample(
@@ -60,7 +75,7 @@ def grid_sample(
     grid = as_positions(grid)
     check_grid_sample(input, grid, padding_mode)
     if compiled_serves(input.device):
-        return _call(torch.ops.tryon_kernels.grid_sample, input, grid, padding_mode, align_corners)
+        return _call(torch.ops.tryon_kernels.grid_sample, eager.grid_sample, input, grid, padding_mode, align_corners)
     return eager.grid_sample(input, grid, padding_mode, align_corners)
 
 
@@ -87,7 +102,7 @@ def warp(input: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor
     flow = as_positions(flow)
     check_warp(input, flow, padding_mode)
     if compiled_serves(input.device):
-        return _call(torch.ops.tryon_kernels.warp, input, flow, padding_mode)
+        return _call(torch.ops.tryon_kernels.warp, eager.warp, input, flow, padding_mode)
     return eager.warp(input, flow, padding_mode)
 
 
@@ -118,7 +133,9 @@ def correlation(
     first, second = lowered_by_autocast(first, second)
     check_correlation(first, second, radius, stride, negative_slope)
     if compiled_serves(first.device):
-        return _call(torch.ops.tryon_kernels.correlation, first, second, radius, stride, negative_slope)
+        return _call(
+            torch.ops.tryon_kernels.correlation, eager.correlation, first, second, radius, stride, negative_slope
+        )
     return eager.correlation(first, second, radius, stride, negative_slope)
 
 
@@ -161,5 +178,5 @@ def warp_correlation(
     check_warp_correlation(first, second, grid, radius, negative_slope, padding_mode)
     options = (radius, negative_slope, padding_mode, align_corners)
     if compiled_serves(first.device):
-        return _call(torch.ops.tryon_kernels.warp_correlation, first, second, grid, *options)
+        return _call(torch.ops.tryon_kernels.warp_correlation, eager.warp_correlation, first, second, grid, *options)
     return eager.warp_correlation(first, second, grid, *options)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tryon.cli import data, demo, evaluate, infer, train
+from tryon.cli import convert, data, demo, evaluate, infer, train
 from tryon.errors import InputError, TrainingError
 
 BAD_INPUT = 2
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Parser of the whole command line."""
     parser = _Parser(prog="tryon", description="Parser-free virtual try-on: data, training, inference.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (demo, data, train, infer, evaluate):
+    for module in (demo, data, train, infer, evaluate, convert):
         module.add_arguments(commands)
     return parser
 

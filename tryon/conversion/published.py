@@ -1,7 +1,8 @@
 """PF-AFN's published checkpoints: their names for the layers of our networks, and the conversion.
 
 Facts of the published files: plain state dicts, keys prefixed with `module.` when saved from DataParallel; training
-checkpoints of a warping network may hold the smoothness stencils under `aflow_net.weight`.
+checkpoints of a warping network may hold the smoothness stencils under `aflow_net.weight`. What tells tutor and
+student apart is the channels of the condition.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 DATA_PARALLEL_PREFIX = "module."
 SMOOTHNESS_STENCILS = "aflow_net.weight"
 
+ROLE_OF_CONDITION = {3: "student", 45: "tutor"}
+"""Role by the channels of the warping network's condition."""
+
+_CONDITION_CONVOLUTION = "cond_features.encoders.0.0.block.2.weight"
+
 _WARP_PREFIXES = {
     "garment_encoder": "image_features.encoders",
     "condition_encoder": "cond_features.encoders",
@@ -50,14 +56,40 @@ def key_table(kind: str) -> dict[str, str]:
 def convert_state_dict(state: Mapping[str, Tensor], kind: str, source: str = "checkpoint") -> dict[str, Tensor]:
     """A published state dict under our keys, ready for the network `kind`'s `load_state_dict`.
 
-    Raises InputError, naming `source`, for the first key that is missing, unknown or misshapen.
+    The tensors are copies, contiguous and of the network's dtypes. Raises InputError, naming `source` and the first
+    keys that are missing, unknown or misshapen.
     """
-    state = {key.removeprefix(DATA_PARALLEL_PREFIX): value for key, value in state.items()}
-    ours = {key: value.shape for key, value in _network(kind).state_dict().items()}
+    state = _without_prefix(state)
+    ours = _network(kind).state_dict()
     table = key_table(kind)
-    shapes = {published: ours[key] for published, key in table.items()}
+    shapes = {published: ours[key].shape for published, key in table.items()}
     check_state_dict(state, shapes, source, ignored=[SMOOTHNESS_STENCILS])
-    return {key: state[published] for published, key in table.items()}
+    return {key: _copy(state[published], ours[key].dtype) for published, key in table.items()}
+
+
+def published_role(warp_state: Mapping[str, Tensor], source: str = "checkpoint") -> str:
+    """Tell from a published warping network whose it is: "tutor" or "student".
+
+    A state dict without the telling layer is no warping network: it counts as a student's, so that `convert_state_dict`
+    says what is missing. Raises InputError, naming `source`, for a condition of any other channels.
+    """
+    weight = _without_prefix(warp_state).get(_CONDITION_CONVOLUTION)
+    if weight is None or weight.ndim != 4:
+        return "student"
+    channels = weight.shape[1]
+    if channels not in ROLE_OF_CONDITION:
+        wanted = " or ".join(f"{count} ({role})" for count, role in ROLE_OF_CONDITION.items())
+        raise InputError(f"{source}: found a condition of {channels} channels, wanted {wanted}")
+    return ROLE_OF_CONDITION[channels]
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(DATA_PARALLEL_PREFIX): value for key, value in state.items()}
+
+
+def _copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Memory of its own: a file's tensors may share theirs, which safetensors refuses to write."""
+    return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def _network(kind: str) -> nn.Module:

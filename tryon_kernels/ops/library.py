@@ -37,7 +37,10 @@ def lowered(*features: Tensor) -> tuple[Tensor, ...]:
 
 def lowered_by_autocast(*features: Tensor) -> tuple[Tensor, ...]:
     """Features in autocast's dtype where it is on; unchanged where it is off."""
-    return lowered(*features) if torch.is_autocast_enabled(features[0].device.type) else features
+    device = features[0].device.type
+    # torch refuses to say whether autocast is on for a device that has none, as meta.
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return lowered(*features) if on else features
 
 
 def register_autocast(op: str, cast: Callable[..., tuple[Any, ...]]) -> None:

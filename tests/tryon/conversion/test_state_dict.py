@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import safetensors.torch
 import torch
@@ -47,20 +49,75 @@ def test_a_file_that_is_not_weights_is_refused(tmp_path):
         read_state_dict(path)
 
 
-@pytest.mark.parametrize("content", [{"model": {"weight": torch.ones(1)}}, [torch.ones(1)], torch.ones(1)])
+@pytest.mark.parametrize("content", [{"epoch": 3}, {"model": {}}, {"sd": {1: torch.ones(1)}}, [torch.ones(1)]])
 def test_a_file_of_other_things_than_named_tensors_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "nested.pth")
-    with pytest.raises(InputError, match=r"nested\.pth: found \w+, wanted a plain state dict of named tensors"):
-        read_state_dict(tmp_path / "nested.pth")
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: found \w+, wanted a state dict of named tensors"):
+        read_state_dict(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("value", [torch.eye(3).to_sparse(), torch.ones(2, dtype=torch.complex64)])
+def test_tensors_that_no_parameter_can_be_filled_with_are_refused(tmp_path, value):
+    torch.save({"weight": value}, tmp_path / "odd.pth")
+    with pytest.raises(InputError, match=r"odd\.pth: found dict, wanted a state dict of named tensors"):
+        read_state_dict(tmp_path / "odd.pth")
+
+
+def optimiser_state():
+    parameter = torch.nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.Adam([parameter])
+    parameter.sum().backward()
+    optimiser.step()
+    return optimiser.state_dict()
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model", "weights_of_epoch_3"])
+def test_a_training_checkpoint_gives_the_state_dict_that_it_holds(tmp_path, name):
+    torch.save({"epoch": 3, name: STATE, "optimizer": optimiser_state()}, tmp_path / "checkpoint.pth")
+    assert read_state_dict(tmp_path / "checkpoint.pth").keys() == STATE.keys()
+
+
+def test_of_several_state_dicts_the_usual_name_is_taken_and_nothing_is_guessed(tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"ema": {"weight": torch.ones(1)}, "state_dict": STATE}, path)
+    assert read_state_dict(path).keys() == STATE.keys()
+    torch.save({"first": STATE, "second": STATE}, path)
+    with pytest.raises(InputError, match=r"found 2 state dicts \(first, second\), wanted a state dict"):
+        read_state_dict(path)
 
 
 class Code:
+    """Unpickling this writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
     def __reduce__(self):
-        return print, ("code ran",)
+        return open, (str(self.path), "w")
 
 
-def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, capsys):
-    torch.save({"weight": Code()}, tmp_path / "code.pth")
-    with pytest.raises(InputError, match=r"code\.pth"):
-        read_state_dict(tmp_path / "code.pth")
-    assert "code ran" not in capsys.readouterr().out
+def save_pickle(content, path):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+def save_legacy(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("save", [torch.save, save_legacy, save_pickle])
+def test_code_in_a_pickle_is_refused_in_one_line_and_not_run(tmp_path, save):
+    written, path = tmp_path / "written", tmp_path / "code.pth"
+    save({"bias": Code(written)}, path)
+    with pytest.raises(InputError) as caught:
+        read_state_dict(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: refused: it asks for io.open")
+    assert "\n" not in message
+    assert "weights_only" not in message
+    assert not written.exists()
+
+
+def test_the_file_of_the_test_above_would_have_run(tmp_path):
+    torch.save({"bias": Code(tmp_path / "written")}, tmp_path / "code.pth")
+    torch.load(tmp_path / "code.pth", weights_only=False)["bias"].close()
+    assert (tmp_path / "written").exists()
