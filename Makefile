@@ -7,10 +7,10 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 OUT ?= demo
 # CUDA kernels are of no use to it.
-export TRYON_KERNELS_CUDA ?= 0
+TRYON_KERNELS_CUDA ?= 0
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := TRYON_KERNELS_CUDA=$(TRYON_KERNELS_CUDA) $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.*)
 
 CROSS ?= aarch64-linux-gnu-
@@ -72,7 +72,7 @@ sanitize: $(VENV)/.tested
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
 	cp -r setup.py pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
-	cd $(SANITIZED) && CXX='$(SANITIZING)' $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(SANITIZED) && TRYON_KERNELS_CUDA=0 CXX='$(SANITIZING)' $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
 	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" \
 	    $(abspath $(BIN))/python -m pytest tests/kernels -k 'not compile and not report'
