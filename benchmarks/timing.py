@@ -13,6 +13,7 @@ ROUNDS = 5
 LEAST_CALLS = 3
 MOST_CALLS = 200  # of one contender: enough for a median
 SLOW = 0.1  # seconds from which on a first call counts, because it hardly matters how it finds the caches
+SETTLING = 0.005  # seconds at the start of a turn that do not count, at least a call
 
 _LIBC = ctypes.CDLL(None)
 
@@ -40,8 +41,9 @@ def time_in_turns(
 ) -> dict[str, Timing]:
     """Time functions in turns for about `budget` seconds in all, at least one call each, or a few where they are quick.
 
-    A contender's turn is several calls where the budget allows; the first is then not counted, because it finds the
-    caches as the contender before left them.
+    A contender's turn is several calls where the budget allows; the first ones are then not counted, because they find
+    the caches as the contender before left them. Its last written lines must leave before others can stay, so that this
+    wears off over several calls: `SETTLING`.
     """
     share = budget / len(contenders)
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -58,9 +60,16 @@ def time_in_turns(
         for name, call in contenders.items():
             calls = len(range(turn, wanted[name], ROUNDS))
             if calls > 1:
-                call()
+                settle(call, clock)
             times[name] += [clock(call) for _ in range(calls)]
     return {name: Timing(median(taken), len(taken)) for name, taken in times.items()}
+
+
+def settle(call: Callable[[], object], clock: Clock) -> None:
+    """Call until the caches are this call's own."""
+    spent = clock(call)
+    while spent < SETTLING:
+        spent += clock(call)
 
 
 def page_faults(call: Callable[[], object]) -> int | None:

@@ -7,13 +7,13 @@ namespace {
 int64_t centres(int64_t size, int64_t stride) { return (size + stride - 1) / stride; }
 
 Window check(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
-             std::optional<double> negative_slope) {
+             std::optional<double> negative_slope, bool gradients) {
   check_image("first", first);
   check_shape("second", second, {first.size(0), first.size(1), first.size(2), first.size(3)});
   check_dtype("second", second, first.scalar_type());
   check_volume_options(radius, negative_slope);
   STD_TORCH_CHECK(stride >= 1, "stride: got ", stride, ", expected 1 or more");
-  return window_for(second, centres(second.size(2), stride), centres(second.size(3), stride), radius);
+  return window_for(second, centres(second.size(2), stride), centres(second.size(3), stride), radius, gradients);
 }
 
 // Every stride-th row and column of an image.
@@ -26,7 +26,7 @@ Image<T> strided(Image<T> image, int64_t stride) {
 
 Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
                    std::optional<double> negative_slope) {
-  const Window window = check(first, second, radius, stride, negative_slope);
+  const Window window = check(first, second, radius, stride, negative_slope, false);
   const Tensor output = new_output(first, volume_shape(first.size(0), window), first.scalar_type());
   with_number_type("first", first, [&]<class T>(T) {
     const auto from = strided(image_of<const T>(first), stride), around = strided(image_of<const T>(second), stride);
@@ -44,7 +44,7 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
                                                 const std::optional<Tensor>& output, int64_t radius, int64_t stride,
                                                 std::optional<double> negative_slope, bool first_needed,
                                                 bool second_needed) {
-  const Window window = check(first, second, radius, stride, negative_slope);
+  const Window window = check(first, second, radius, stride, negative_slope, true);
   check_volume_gradient(grad_output, output, negative_slope, volume_shape(first.size(0), window), first.scalar_type());
   Tensor grad_first = new_gradient(first, first_needed), grad_second = new_gradient(second, second_needed);
   with_number_type("first", first, [&]<class T>(T) {

@@ -22,16 +22,27 @@ inline std::vector<int64_t> volume_shape(int64_t images, const Window& window) {
   return {images, window.side() * window.side(), window.height, window.width};
 }
 
-// For the volume of maps like `second`. Every plane is another page of memory, so where channels lie in planes a visit
-// of each is to read or write many rows, if what is around these stays in the second-level cache and all threads get
-// some.
-inline Window window_for(const Tensor& second, int64_t height, int64_t width, int64_t radius) {
+// Whether so many rows and what is around them stay in the second-level cache.
+inline bool fit(int64_t rows, const Window& window) {
   constexpr int64_t kFittingBytes = 512 * 1024;
+  return (window.side() + rows) * window.width * window.channels * static_cast<int64_t>(sizeof(float)) <= kFittingBytes;
+}
+
+// Rows of a band. Every plane is another page of memory, so where channels lie in planes a visit of each is to read
+// or write many rows, if these fit. Gradients, which have no sums to add up, gain from more rows anyway.
+inline int64_t volume_rows(const Window& window, bool planes) {
+  return planes && fit(kMostRows, window) ? correlation_kernels<float>().rows_of_planes : window.band_rows;
+}
+inline int64_t gradient_rows(const Window& window, bool planes) {
+  constexpr int64_t kGradientRows = 4;
+  return planes && fit(kMostRows, window) ? kMostRows : kGradientRows;
+}
+
+// For the volume of maps like `second`, or for its gradients. All threads are to get some bands.
+inline Window window_for(const Tensor& second, int64_t height, int64_t width, int64_t radius, bool gradients) {
   Window window{second.size(1), height, width, radius};
-  const int64_t bands = second.size(0) * ((height + kMostRows - 1) / kMostRows);
-  const int64_t row_bytes = width * window.channels * static_cast<int64_t>(sizeof(float));
-  if (second.stride(1) != 1 && (window.side() + kMostRows) * row_bytes <= kFittingBytes && bands >= 2 * thread_count())
-    window.band_rows = kMostRows;
+  const int64_t rows = (gradients ? gradient_rows : volume_rows)(window, second.stride(1) != 1);
+  if (second.size(0) * ((height + rows - 1) / rows) >= 2 * thread_count()) window.band_rows = rows;
   return window;
 }
 

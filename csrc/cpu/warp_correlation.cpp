@@ -20,7 +20,7 @@ Problem check(const Tensor& first, const Tensor& second, const Tensor& grid, int
   check_shape("second", second, {first.size(0), first.size(1), sampling.out_height, sampling.out_width});
   check_dtype("second", second, first.scalar_type());
   check_volume_options(radius, negative_slope);
-  return {sampling, window_for(second, sampling.out_height, sampling.out_width, radius), first.size(0)};
+  return {sampling, window_for(second, sampling.out_height, sampling.out_width, radius, false), first.size(0)};
 }
 
 // Calls body(warped, workspace, begin, end) on ranges of the volume's pieces, with the warped features' rows for each.
@@ -112,11 +112,11 @@ struct WarpedBackward {
     return {channels, count};
   }
 
-  // The taps of as many rows as possible are read from each plane at a visit.
+  // A task works through its bands alone, so they need not be many.
   Window window_of(const Slices& slices, int64_t slice) const {
     Window window = problem.window;
     window.channels = slices.size(slice);
-    if (first.channel != 1) window.band_rows = kMostRows;
+    window.band_rows = gradient_rows(problem.window, first.channel != 1);
     return window;
   }
 

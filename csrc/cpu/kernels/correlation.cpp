@@ -1,6 +1,7 @@
 #include "cpu/kernels/correlation.h"
 
 #include <algorithm>
+#include <limits>
 
 // CPUs with AMX have all of AVX-512, so their table lives in its object.
 #if defined(__AVX512F__) && !defined(__AVX512BF16__)
@@ -107,6 +108,19 @@ inline void multiply_tile(const E* centres, int64_t centre_pitch, const E* neigh
 #pragma GCC unroll 8
   for (int p = 0; p < kTilePixels; ++p)
     std::memcpy(volume + p * volume_pitch, sums + p * Displacements, Displacements * sizeof(P));
+}
+
+// Where neighbours are outside the image all products are with zero: these are zero, or NaN, and so is what is made of
+// their sum.
+template <class E, class P>
+inline void multiply_zeros(const E* centres, int64_t centre_pitch, int64_t channels, const Tiles& tiles, int64_t side,
+                           P* volume, int64_t volume_pitch) {
+  for (int64_t x = tiles.begin; x < tiles.end; ++x) {
+    Vector<P> sum = {};
+    for (int64_t c = 0; c < channels; c += kLanes<E>)
+      add_products<E>(sum, load_lanes<Factors<E>>(centres + x * centre_pitch + c), Factors<E>{});
+    std::fill_n(volume + x * volume_pitch, side, is_zero(sum) ? P{0} : std::numeric_limits<P>::quiet_NaN());
+  }
 }
 
 // Some of a row's tiles; between them, something of the next piece is fetched.
@@ -256,8 +270,8 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
     const bool volume_in_place = std::is_same_v<T, P> && output.channel == 1 && piece.width() >= kTilePixels;
     const int64_t volume_pitch = volume_in_place ? output.column : at.layout.volume_band.pitch;
     Ahead ahead;
-    ahead.add(second, window, piece, piece.rows + window.radius);
-    if (in_place && first.make == nullptr) ahead.add(first.image, window, piece, piece.rows);
+    ahead.add(second, window.channels, window, piece, piece.rows + window.radius);
+    if (first.make == nullptr) ahead.add(first.image, window.channels, window, piece, piece.rows);
     ahead.divide_by(piece.rows * side * parts(side, kTileDisplacements) * parts(piece.width(), kTilePixels));
     const auto centres = [&](int64_t i) -> Row<E> {
       if constexpr (std::is_same_v<T, E>) {
@@ -276,9 +290,15 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
       // A row around meets all rows that it is a neighbour of while the first-level cache has it.
       for (int64_t y = -window.radius; y < piece.rows + window.radius; ++y) {
         const int64_t last = std::min(piece.rows - 1, y + window.radius);
+        const bool outside = piece.y + y < 0 || piece.y + y >= window.height;
         for (int64_t i = std::max<int64_t>(0, y - window.radius); i <= last; ++i) {
+          const int64_t dy = y - i + window.radius;
+          if (outside) {
+            multiply_zeros(centres(i).data, centres(i).pitch, channels, tiles, side, volume(i) + dy * side,
+                           volume_pitch);
+            continue;
+          }
           for_each_span(side, [&](int64_t dx, int64_t displacements) {
-            const int64_t dy = y - i + window.radius;
             MultiplyTiles::run(displacements, std::make_integer_sequence<int, kTileDisplacements>(), centres(i).data,
                                centres(i).pitch, rows.row(piece.y + y) + dx * pitch, pitch, channels, tiles, finish,
                                volume(i) + dy * side + dx, volume_pitch, ahead);
@@ -321,8 +341,8 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
     const Image<T> to = gradient.take ? gradient.image : starting_at(gradient.image, piece.image, piece.y, piece.begin);
     const bool in_place = is_packed<T, P>(to, window.channels) && piece.width() >= kTilePixels;
     Ahead ahead;
-    if (other.make == nullptr) ahead.add(other.image, window, piece, piece.rows + window.radius);
-    ahead.add(grad_output, window, piece, piece.rows + (mirrored ? window.radius : 0));
+    if (other.make == nullptr) ahead.add(other.image, window.channels, window, piece, piece.rows + window.radius);
+    ahead.add(grad_output, side * side, window, piece, piece.rows + (mirrored ? window.radius : 0));
     ahead.divide_by(piece.rows * parts(channels, kStep) * parts(piece.width(), kTilePixels) * side);
     const bool past_caches = in_place && !gradient.take && window.height * to.row * sizeof(T) >= kBeyondCaches;
     for (int64_t i = 0; i < piece.rows; ++i) {
@@ -357,8 +377,12 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
   }
 }
 
+// Fewer rows leave the cache more room, if lines come in time.
+constexpr int64_t kRowsOfPlanes = kFetchesPlanes ? 2 : kMostRows;
+
 template <class T>
-constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forward<T>, correlation_backward<T>};
+constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forward<T>, correlation_backward<T>,
+                                         kRowsOfPlanes};
 
 #if defined(TRYON_KERNELS_HAS_AMX_TABLE)
 // Most of a matrix would be for nothing in a row of fewer pixels. The gradients stay with vectors, for matrices were no
@@ -373,7 +397,7 @@ constexpr CorrelationKernels<BFloat16> kMatrixKernels{
     [](const Window& window, const RowSource<BFloat16>& first, auto... arguments) {
       (suits_matrices(window) ? matrix_forward : correlation_forward<BFloat16>)(window, first, arguments...);
     },
-    correlation_backward<BFloat16>};
+    correlation_backward<BFloat16>, kRowsOfPlanes};
 #endif
 
 }  // namespace

@@ -64,6 +64,7 @@ struct CorrelationKernels {
   // Gradient of one operand from that of the output and the other operand.
   void (*backward)(const Window& window, Operand operand, Image<const T> grad_output, const Activation<T>& activation,
                    const RowSource<T>& other, const RowSink<T>& gradient, void* workspace, int64_t begin, int64_t end);
+  int64_t rows_of_planes;  // that forward wants in a band where a few more stay in the second-level cache
 };
 
 }  // namespace tryon_kernels

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "cpu/kernels/lanes.h"
 #include "cpu/kernels/sample_positions.h"
 
@@ -30,6 +32,7 @@ template <class P>
 struct alignas(kVectorBytes) Pairs {
   PerPixel<P, int32_t> offset[2];  // of each row's pair
   Reading reading[kPixels];        // of each vector
+  int32_t lowest[kPixels];         // of each vector: the largest offset
 };
 
 template <class P>
@@ -53,7 +56,17 @@ template <class P>
         store_lanes(pairs.offset[j] + i, confined<P>(top + j, height - 1) * down + column * across);
       reading = Reading::kPartial;
     }
+    int32_t lowest = pairs.offset[1][i];
+    for (int64_t lane = 1; lane < kLanes<P>; ++lane) lowest = std::max(lowest, pairs.offset[1][i + lane]);
+    pairs.lowest[i / kLanes<P>] = lowest;
   }
+}
+
+// What the tile below will reach and this one does not, if the flow goes on as here: a line, in a plane, for each of
+// this one's vectors. It is fetched ahead, for cores foresee reads along rows only.
+template <class P>
+inline int64_t ahead_of(const Tile<P>& tile, const Pairs<P>& pairs, int64_t i, int64_t row_stride) {
+  return pairs.lowest[i / kLanes<P>] + tile.below * row_stride;
 }
 
 // From the numbers read to the taps of row j; 0 outside.

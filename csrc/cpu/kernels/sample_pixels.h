@@ -9,6 +9,8 @@
 namespace tryon_kernels {
 namespace {
 
+constexpr int64_t kBeyondCaches = 16 * 1024 * 1024;  // bytes written by one thread, of which the caches keep little
+
 // One output pixel's four taps (top left, top right, bottom left, bottom right).
 template <class T>
 struct Corners {
@@ -51,7 +53,7 @@ inline void for_each_vector(int64_t channels, const Body& body) {
 }
 
 template <bool Within, class T>
-inline void sample_pixel(const Corners<T>& corners, T* output, int64_t channels) {
+inline void sample_pixel(const Corners<T>& corners, T* output, int64_t channels, bool past_caches) {
   using P = Wide<T>;
   const P u = corners.right, v = corners.lower;
   const P weight[4] = {(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u};
@@ -60,7 +62,7 @@ inline void sample_pixel(const Corners<T>& corners, T* output, int64_t channels)
     for (int tap = 0; tap < 4; ++tap) {
       if (Within || corners.tap[tap]) sum += weight[tap] * load_up_to(corners.tap[tap] + c, lanes);
     }
-    store_up_to<T>(output + c, sum, lanes);
+    lanes >= kLanes<P> ? store_line<T>(output + c, sum, past_caches) : store_some<T>(output + c, sum, lanes);
   });
 }
 
@@ -145,15 +147,16 @@ template <class T>
 void sample_pixels(const Sampling& sampling, const Image<const T>& input, const Positions<const Wide<T>>& positions,
                    const Image<T>& output, int64_t begin, int64_t end) {
   using P = Wide<T>;
+  const bool past_caches = (end - begin) * output.row * static_cast<int64_t>(sizeof(T)) >= kBeyondCaches;
   for_each_tile<P>(sampling, positions, rows_follow(sampling, output), begin, end, [&](const Tile<P>& tile) {
     for_each_pixel(tile, output, [&](int64_t i, T* to) {
       const Corners<T> corners = corners_of(sampling, input, tile, i);
       if (input.channel != 1 || output.channel != 1) {
         sample_strided(corners, sampling.channels, input.channel, to, output.channel);
       } else if (are_within(corners)) {
-        sample_pixel<true>(corners, to, sampling.channels);
+        sample_pixel<true>(corners, to, sampling.channels, past_caches);
       } else {
-        sample_pixel<false>(corners, to, sampling.channels);
+        sample_pixel<false>(corners, to, sampling.channels, past_caches);
       }
     });
   });

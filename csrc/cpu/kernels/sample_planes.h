@@ -45,6 +45,7 @@ template <class T>
   for_each_tile<P>(sampling, positions, output.row == sampling.out_width, begin, end, [&](const Tile<P>& tile) {
     place(sampling, input.row, 1, tile, pairs);
     const T* source = input.data + tile.image * input.image;
+    const bool far = is_far<T>(input.channel);
     T* target = first_pixel(output, tile);
     for_each_vector(sampling, tile, [&](int64_t channel, int64_t channels, int64_t row, int64_t column) {
       const int64_t i = row * tile.pitch + column, lanes = tile.columns - column;
@@ -52,8 +53,10 @@ template <class T>
       const Vector<P> weight[2][2] = {{(1 - v) * (1 - u), (1 - v) * u}, {v * (1 - u), v * u}};
       const T* plane = source + channel * input.channel;
       T* to = target + channel * output.channel + row * output.row + column;
+      const int64_t ahead = ahead_of(tile, pairs, i, input.row);
       with_reading(pairs.reading[i / kLanes<P>], [&]<Reading R>() {
         for (int64_t c = 0; c < channels; ++c, plane += input.channel, to += output.channel) {
+          if (far) __builtin_prefetch(plane + ahead);
           Vector<P> value[2][2];
           read_taps<R>(sampling, plane, tile, pairs, i, value);
           Vector<P> sum = weight[0][0] * value[0][0];
@@ -85,15 +88,18 @@ template <class T>
     place(sampling, input.row, 1, tile, pairs);
     const T* source = input.data + tile.image * input.image;
     const T* grads = first_pixel(grad_output, tile);
+    const bool far = is_far<T>(input.channel);
     alignas(kVectorBytes) PerPixel<P, P> by_x, by_y;
     clear(tile, by_x, by_y);
     for_each_vector(sampling, tile, [&](int64_t channel, int64_t channels, int64_t row, int64_t column) {
       const int64_t i = row * tile.pitch + column, lanes = tile.columns - column;
       const T* plane = source + channel * input.channel;
       const T* from = grads + channel * grad_output.channel + row * grad_output.row + column;
+      const int64_t ahead = ahead_of(tile, pairs, i, input.row);
       Vector<P> upper{}, lower{}, left{}, right{};  // sums of gradient * (what a side changes by)
       with_reading(pairs.reading[i / kLanes<P>], [&]<Reading R>() {
         for (int64_t c = 0; c < channels; ++c, plane += input.channel, from += grad_output.channel) {
+          if (far) __builtin_prefetch(plane + ahead);
           const Vector<P> grad = load_up_to(from, lanes);
           Vector<P> value[2][2];
           read_taps<R>(sampling, plane, tile, pairs, i, value);

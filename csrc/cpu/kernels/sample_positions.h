@@ -11,11 +11,14 @@ namespace tryon_kernels {
 namespace {
 
 // Output pixels are placed a tile at a time. What is known of them stays in the first-level cache, and so does what a
-// tile reaches of the input.
-constexpr int64_t kPixels = 256;
-// Where a flow leads across rows, neighbours above and below share cache lines and pages, so tiles of many channels are
-// square. An image of few channels comes from memory, which gives more when a row is read on and on.
-constexpr int64_t kSquare = 16, kOblong = 64, kFewChannels = 4;
+// tile reaches of the input. Where a flow leads across rows, neighbours above and below share cache lines and pages, so
+// tiles of many channels are square. Those of few are wider, for an image comes from memory, which gives more when a
+// row is read on.
+constexpr int64_t kTileRows = 16, kTileColumns = 16, kWideTileColumns = 32;
+constexpr int64_t kFewChannels = 4;
+constexpr int64_t kRunPixels = 256;  // through several rows, where these are narrow
+constexpr int64_t kNarrowColumns = 64;
+constexpr int64_t kPixels = std::max(kTileRows * kWideTileColumns, kRunPixels);  // at most
 
 // One number for each pixel; vectors may reach beyond the last.
 template <class P, class Number>
@@ -35,6 +38,7 @@ template <class P>
 struct Tile {
   int64_t image, row, column;    // of the first pixel
   int64_t rows, columns, pitch;  // from a row's first pixel to the next one's
+  int64_t below;                 // rows from here to the next tile below
   Along<P> x, y;
 };
 
@@ -163,10 +167,11 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
   Tile<P> tile;
   const auto through_rows = [&](int64_t first, int64_t rows) {
     tile.rows = 1;
+    tile.below = parts(kRunPixels, sampling.out_width);
     for (int64_t start = 0; start < rows * sampling.out_width; start += tile.columns) {
       tile.row = first + start / sampling.out_width;
       tile.column = start % sampling.out_width;
-      tile.columns = tile.pitch = std::min(kPixels, rows * sampling.out_width - start);
+      tile.columns = tile.pitch = std::min(kRunPixels, rows * sampling.out_width - start);
       for (int64_t i = 0, row = tile.row, column = tile.column; i < tile.columns; ++row, column = 0) {
         const int64_t count = std::min(tile.columns - i, sampling.out_width - column);
         read_positions(sampling, positions, row, column, {1, count, count}, i, tile);
@@ -177,12 +182,12 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
     }
   };
   const auto in_tiles = [&](int64_t first, int64_t rows) {
-    const int64_t most_columns = sampling.channels <= kFewChannels ? kOblong : kSquare;
-    const int64_t most_rows = kPixels / most_columns;
-    for (int64_t row = 0; row < rows; row += most_rows) {
+    const int64_t most_columns = sampling.channels <= kFewChannels ? kWideTileColumns : kTileColumns;
+    tile.below = std::min(kTileRows, rows);
+    for (int64_t row = 0; row < rows; row += kTileRows) {
       for (tile.column = 0; tile.column < sampling.out_width; tile.column += most_columns) {
         tile.row = first + row;
-        tile.rows = std::min(most_rows, rows - row);
+        tile.rows = std::min(kTileRows, rows - row);
         tile.columns = std::min(most_columns, sampling.out_width - tile.column);
         tile.pitch = (tile.columns + kLanes<P> - 1) / kLanes<P> * kLanes<P>;
         read_positions(sampling, positions, tile.row, tile.column, {tile.rows, tile.columns, tile.pitch}, 0, tile);
@@ -194,7 +199,7 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
   for (int64_t index = begin; index < end;) {
     tile.image = index / sampling.out_height;
     const int64_t first = index % sampling.out_height, rows = std::min(sampling.out_height - first, end - index);
-    if (rows_follow && sampling.out_width < kOblong) {
+    if (rows_follow && sampling.out_width < kNarrowColumns) {
       through_rows(first, rows);
     } else {
       in_tiles(first, rows);
