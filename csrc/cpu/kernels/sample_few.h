@@ -10,12 +10,11 @@
 namespace tryon_kernels {
 namespace {
 
-// The lines that a vector of pixels that follow one another fills.
-template <int64_t C, class T, class P>
-inline void fetch_ahead(const T* source, const Tile<P>& tile, const Pairs<P>& pairs, int64_t i, int64_t row_stride) {
-  const auto* const ahead = reinterpret_cast<const char*>(source + ahead_of(tile, pairs, i, row_stride));
-  for (int64_t at = 0; at < static_cast<int64_t>(C * kLanes<P> * sizeof(T)); at += kLineBytes)
-    __builtin_prefetch(ahead + at);
+// Fetches as much as a vector of pixels that follow one another.
+template <int64_t C, class T>
+inline void fetch(const T* from) {
+  constexpr auto kBytes = static_cast<int64_t>(C * kLanes<Wide<T>> * sizeof(T));
+  for (int64_t at = 0; at < kBytes; at += kLineBytes) __builtin_prefetch(reinterpret_cast<const char*>(from) + at);
 }
 
 // value[row][column][channel]; 0 outside.
@@ -62,7 +61,7 @@ template <int64_t C, class T>
     for_each_vector(tile, pairs, output, [&]<bool Within>(int64_t i, T* to, int64_t pixels) {
       const Vector<P> u = load_wide(tile.x.fraction + i), v = load_wide(tile.y.fraction + i);
       const Vector<P> weight[2][2] = {{(1 - v) * (1 - u), (1 - v) * u}, {v * (1 - u), v * u}};
-      fetch_ahead<C>(source, tile, pairs, i, input.row);
+      fetch<C>(source + ahead_of(tile, pairs, i, input.row));
       Vector<P> value[2][2][C], sum[C];
       read_taps<Within>(sampling, source, tile, pairs, i, value);
       for (int64_t c = 0; c < C; ++c) {
@@ -88,7 +87,8 @@ template <int64_t C, class T>
     alignas(kVectorBytes) PerPixel<P, P> by_x, by_y;
     for_each_vector(tile, pairs, grad_output, [&]<bool Within>(int64_t i, const T* from, int64_t pixels) {
       Vector<P> grad[C], value[2][2][C];
-      fetch_ahead<C>(source, tile, pairs, i, input.row);
+      fetch<C>(source + ahead_of(tile, pairs, i, input.row));
+      fetch<C>(from + tile.below * grad_output.row);
       load_together<C, T>(from, pixels, grad);
       read_taps<Within>(sampling, source, tile, pairs, i, value);
       Vector<P> upper{}, lower{}, left{}, right{};  // sums of gradient * (what a side changes by)

@@ -99,7 +99,10 @@ template <class T>
       Vector<P> upper{}, lower{}, left{}, right{};  // sums of gradient * (what a side changes by)
       with_reading(pairs.reading[i / kLanes<P>], [&]<Reading R>() {
         for (int64_t c = 0; c < channels; ++c, plane += input.channel, from += grad_output.channel) {
-          if (far) __builtin_prefetch(plane + ahead);
+          if (far) {
+            __builtin_prefetch(plane + ahead);
+            __builtin_prefetch(from + tile.below * grad_output.row);
+          }
           const Vector<P> grad = load_up_to(from, lanes);
           Vector<P> value[2][2];
           read_taps<R>(sampling, plane, tile, pairs, i, value);

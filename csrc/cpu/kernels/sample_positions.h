@@ -101,6 +101,7 @@ template <class P>
     for (int64_t row = 0; row < extent.rows; ++row, given += row_stride, positions += extent.pitch) {
       for (int64_t i = 0; i < extent.columns; i += kLanes<P>) {
         const Vector<P> own = steps + static_cast<P>(index + row * down + i * across);
+        __builtin_prefetch(given + i * stride + extent.rows * row_stride);
         const Vector<P> at = load_strided(given + i * stride, stride, extent.columns - i);
         store_lanes(positions + i, to_pixels<C>(at, own, static_cast<P>(size)));
       }
