@@ -168,7 +168,7 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
   Tile<P> tile;
   const auto through_rows = [&](int64_t first, int64_t rows) {
     tile.rows = 1;
-    tile.below = parts(kRunPixels, sampling.out_width);
+    tile.below = parts(kRunPixels, std::max<int64_t>(1, sampling.out_width));
     for (int64_t start = 0; start < rows * sampling.out_width; start += tile.columns) {
       tile.row = first + start / sampling.out_width;
       tile.column = start % sampling.out_width;
