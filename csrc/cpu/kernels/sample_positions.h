@@ -97,11 +97,14 @@ template <class P>
                                       P* positions) {
   Vector<P> steps;
   for (int64_t lane = 0; lane < kLanes<P>; ++lane) steps[lane] = static_cast<P>(lane * across);
+  // To what the tile below will read. Where x and y take turns, a vector of both fills two lines: one axis fetches
+  // each.
+  const int64_t ahead = extent.rows * row_stride + down * kLanes<P> / 2 * stride;
   const auto read = [&]<Coordinates C>() {
     for (int64_t row = 0; row < extent.rows; ++row, given += row_stride, positions += extent.pitch) {
       for (int64_t i = 0; i < extent.columns; i += kLanes<P>) {
         const Vector<P> own = steps + static_cast<P>(index + row * down + i * across);
-        __builtin_prefetch(given + i * stride + extent.rows * row_stride);
+        __builtin_prefetch(given + i * stride + ahead);
         const Vector<P> at = load_strided(given + i * stride, stride, extent.columns - i);
         store_lanes(positions + i, to_pixels<C>(at, own, static_cast<P>(size)));
       }
