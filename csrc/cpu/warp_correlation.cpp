@@ -20,6 +20,7 @@ Problem check(const Tensor& first, const Tensor& second, const Tensor& grid, int
   check_shape("second", second, {first.size(0), first.size(1), sampling.out_height, sampling.out_width});
   check_dtype("second", second, first.scalar_type());
   check_volume_options(radius, negative_slope);
+  // The second map's gradient takes the volume's bands too: taller ones need memory, which is what this op is to save.
   return {sampling, window_for(second, sampling.out_height, sampling.out_width, radius, false), first.size(0)};
 }
 

@@ -9,7 +9,7 @@
 namespace tryon_kernels {
 namespace {
 
-constexpr int64_t kBeyondCaches = 16 * 1024 * 1024;  // bytes written by one thread, of which the caches keep little
+constexpr int64_t kBeyondSharedCaches = 16 * 1024 * 1024;  // bytes written by one thread, of which little is kept
 
 // One output pixel's four taps (top left, top right, bottom left, bottom right).
 template <class T>
@@ -147,7 +147,7 @@ template <class T>
 void sample_pixels(const Sampling& sampling, const Image<const T>& input, const Positions<const Wide<T>>& positions,
                    const Image<T>& output, int64_t begin, int64_t end) {
   using P = Wide<T>;
-  const bool past_caches = (end - begin) * output.row * static_cast<int64_t>(sizeof(T)) >= kBeyondCaches;
+  const bool past_caches = (end - begin) * output.row * static_cast<int64_t>(sizeof(T)) >= kBeyondSharedCaches;
   for_each_tile<P>(sampling, positions, rows_follow(sampling, output), begin, end, [&](const Tile<P>& tile) {
     for_each_pixel(tile, output, [&](int64_t i, T* to) {
       const Corners<T> corners = corners_of(sampling, input, tile, i);
