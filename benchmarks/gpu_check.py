@@ -31,7 +31,7 @@ from benchmarks.gpu_timing import (
 )
 from benchmarks.gpu_values import FAILURES_KEPT, Part, check_apart, failing
 from benchmarks.inputs import DTYPES, OPS, Case, cases
-from tryon_kernels import backends
+from tryon_kernels.availability import missing
 from tryon_kernels.gpu.choice import NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ def main() -> int:
         say(f"{name}: {value}")
 
     parts = check_values(wanted, device, dry_run, not given.no_pytest)
-    there = [name for name in wanted if backends.missing(name) is None]
+    there = [name for name in wanted if missing(name) is None]
     clock = host_clock if dry_run else EventClock(device)
     scale = IN_DRY_RUN if dry_run else ON_GPU
     limits, launch = measure_limits(device, clock, scale), launch_seconds(device, clock)
@@ -115,7 +115,7 @@ def check_values(wanted: Sequence[str], device: torch.device, dry_run: bool, wit
             say(str(part))
 
     for backend in wanted:
-        reason = backends.missing(backend)
+        reason = missing(backend)
         if reason is not None:
             add(failing(backend, "all", "is there", f"{reason} (--leave-out {backend} does without it)"))
             continue

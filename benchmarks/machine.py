@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Clock, give_memory_back, minor_faults, seconds
-from tryon_kernels import backends
+from tryon_kernels.libraries import variants
 
 PEAK_SOURCE = Path(__file__).with_name("fma_peak.cpp")
 PEAK_SECONDS = 0.01  # length of one run of the loop: short, so that some meet no other process
@@ -121,7 +121,7 @@ def describe(allocator: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "torch": torch.__version__,
-        "kernels": f"C++, {backends.variants.chosen}" if backends.variants.chosen else "eager formulas: not compiled",
+        "kernels": f"C++, {variants().chosen}" if variants().chosen else "stock torch: not compiled",
         "allocator": allocator,
         "date": datetime.date.today().isoformat(),
     }

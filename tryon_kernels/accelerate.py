@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections import Counter
 from contextlib import ContextDecorator
 from functools import lru_cache
@@ -11,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.jit import _builtins
 
-from tryon_kernels.backends import compiled_serves
+from tryon_kernels import private
+from tryon_kernels.backends import kernels_serve
 from tryon_kernels.checks import DTYPES
 from tryon_kernels.functional import grid_sample
 
@@ -133,7 +133,9 @@ def accelerate() -> Acceleration:
 def _install() -> None:
     """Put the replacement in the place of torch's function; once it is there, nothing changes."""
     # torch.jit.script knows its operations by the function's identity. The table is complete before the replacement is.
-    _builtins._register_builtin(_grid_sampler, "aten::grid_sampler")
+    if not private.register_as_builtin(_grid_sampler, "aten::grid_sampler"):
+        warnings.warn("tryon_kernels: accelerate: this torch has changed; grid_sample is left to it", stacklevel=4)
+        return
     torch.grid_sampler = _grid_sampler
 
 
@@ -179,7 +181,7 @@ def _why_not(input: Any, grid: Any, mode: Any, padding_mode: Any, align_corners:
     """Why a call is left to torch; None where it is taken."""
     if type(input) not in _PLAIN or type(grid) not in _PLAIN:
         return "not plain tensors: subclasses, or tensors that stand for others while torch traces"
-    if _transformed():
+    if _transformed(input, grid):
         return "inside torch.jit, torch.func, forward-mode differentiation or a TorchDispatchMode"
     if type(mode) is not int or type(padding_mode) is not int or type(align_corners) is not bool:
         return "arguments that grid_sample does not pass"
@@ -189,19 +191,19 @@ def _why_not(input: Any, grid: Any, mode: Any, padding_mode: Any, align_corners:
         return "padding mode reflection" if padding_mode == 2 else "an unknown padding mode"
     if input.dim() == 5:
         return "5-D input"
-    if not _served(input.device):
+    if not kernels_serve(input.device):
         return f"no compiled kernels serve {input.device.type} tensors now"
     return None if _fits(input, grid) else "shapes, dtypes or devices that torch refuses, or that these kernels lack"
 
 
-def _transformed() -> bool:
+def _transformed(*tensors: Tensor) -> bool:
     """Is something about that has to see torch's own operation?"""
     return (
-        torch._C._get_tracing_state() is not None
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or torch._C._len_torch_dispatch_stack() > 0
+        torch.jit.is_tracing()
+        or private.in_function_transform()
+        or private.watched_by_dispatch_mode()
         # Below autograd, where calls without gradients run, tangents would be lost.
-        or forward_ad._current_level >= 0
+        or private.in_forward_mode(*tensors)
     )
 
 
@@ -218,13 +220,6 @@ def _fits(input: Tensor, grid: Tensor) -> bool:
         return True
     # Autocast brings the two together, but touches no float64.
     return torch.is_autocast_enabled(input.device.type) and torch.float64 not in (input.dtype, grid.dtype)
-
-
-def _served(device: torch.device) -> bool:
-    try:
-        return compiled_serves(device)
-    except ValueError:  # the chosen backend is one for other devices
-        return False
 
 
 def _autocast_dtype(input: Tensor, grid: Tensor) -> torch.dtype:

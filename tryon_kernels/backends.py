@@ -1,199 +1,119 @@
-"""Which implementation serves a call, and why the others do not."""
+"""Which implementation serves a call."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from tryon_kernels import gpu
-from tryon_kernels.gpu import choice
-from tryon_kernels.libraries import CPP, CUDA, Variants, build_record, load_cpp, why_not_built
+from tryon_kernels import pins, stock
+from tryon_kernels.availability import DEVICE_TYPES, GPU, OPS, gpu_backends, implementation, missing
+from tryon_kernels.gpu import selection
+from tryon_kernels.libraries import CPP, cpp_obstacle, warn_of_broken
 from tryon_kernels.ops.library import library
-
-NAMES = ("auto", "eager", "cpp", "triton", "cuda")
-OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
-
-# Triton reads the same variable: its interpreter then runs kernels on the CPU.
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-# Tests compile the CUDA kernels so that they run on the CPU.
-HOST_RUN = not INTERPRETED and build_record("cuda").get("serves") == "cpu"
-DEVICE_TYPES = {"cpp": "cpu", "triton": "cpu" if INTERPRETED else "cuda", "cuda": "cpu" if HOST_RUN else "cuda"}
-
-_chosen = "auto"
+from tryon_kernels.pins import NAMES
 
 
-def missing(name: str) -> str | None:
-    """Why a backend is not there; None where it is."""
-    return {"cpp": _cpp_missing, "triton": _triton_missing, "cuda": _cuda_missing}.get(name, lambda: None)()
+def backend_for(op: str, tensors: Sequence[Tensor], options: Sequence[Any]) -> str:
+    """The backend that serves a call of an op now: "stock", "eager", "cpp", "triton" or "cuda".
+
+    "auto" is what is left open where torch traces a call for a GPU: the choice is made when what was traced runs.
+    Raises ValueError for a pinned backend that does not serve the device, and RuntimeError for one that is not there.
+    """
+    device = tensors[0].device
+    if torch.compiler.is_compiling():
+        return _backend_when_traced(device)
+    name = pins.current() or of_environment(device.type)
+    if name != "auto":
+        return _pinned_backend(name, device)
+    if device.type == GPU:
+        return selection.select(op, tensors, options)
+    return serving(device.type)
 
 
-def _cpp_missing() -> str | None:
-    if INTERPRETED:
-        return "Triton's interpreter serves CPU tensors (TRITON_INTERPRET=1)"
-    return None if CPP.exists() else why_not_built("cpp")
+def _pinned_backend(name: str, device: torch.device) -> str:
+    if DEVICE_TYPES.get(name, device.type) != device.type:
+        raise ValueError(f'backend "{name}" serves {DEVICE_TYPES[name]} tensors, got one on {device}')
+    return name
 
 
-def _triton_missing() -> str | None:
-    if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed: pip install triton"
-    if not INTERPRETED and not torch.cuda.is_available():
-        return "torch finds no GPU"
-    return None
+def _backend_when_traced(device: torch.device) -> str:
+    """The same from constants, for torch.compile traces it. What the environment names is checked when an op runs."""
+    pinned, of_environment = pins.current(), pins.OF_ENVIRONMENT
+    if pinned not in ("", "auto"):
+        return _pinned_backend(pinned, device)
+    if not pinned and of_environment != "auto" and DEVICE_TYPES.get(of_environment, device.type) == device.type:
+        return of_environment
+    return WHEN_TRACED.get(device.type, "stock")
 
 
-def _cuda_missing() -> str | None:
-    if not CUDA.exists():
-        return why_not_built("cuda")
-    if HOST_RUN:
-        return None
-    if not torch.cuda.is_available():
-        return f"built ({_architectures()}), but torch finds no GPU"
-    if torch.version.hip:
-        return f"built ({_architectures()}), but torch is for AMD's GPUs"
-    major, minor = torch.cuda.get_device_capability()
-    oldest = min(map(int, build_record("cuda")["architectures"].split()))
-    if 10 * major + minor < oldest:
-        return f"built ({_architectures()}), but the GPU is an older one, sm_{major}{minor}"
-    return None
+@lru_cache
+def of_environment(device_type: str) -> str:
+    """The backend that the environment names, "auto" where it serves no such tensors. Raises as `use_backend` does."""
+    name = pins.OF_ENVIRONMENT
+    check_backend(pins.VARIABLE, name)
+    return name if DEVICE_TYPES.get(name, device_type) == device_type else "auto"
 
 
-def _architectures() -> str:
-    return ", ".join(f"sm_{architecture}" for architecture in build_record("cuda")["architectures"].split())
+def kernels_serve(device: torch.device) -> bool:
+    """May kernels of this package serve tensors of this device now? Otherwise torch's own operations do."""
+    name = pins.current() or of_environment(device.type)
+    if name == "auto":
+        return serving(device.type) != "stock"
+    return DEVICE_TYPES.get(name) == device.type
 
 
-def _register_gpu(device_type: str) -> None:
-    """Let GPU kernels serve the ops on their device, from when they are first called."""
-    for op in OPS:
-        for name in (op, f"{op}_backward"):
-            library.impl(name, partial(_call_gpu, op, name), device_type.upper())
+def serving(device_type: str) -> str:
+    """What "auto" takes for tensors of such a device: a backend, or "the fastest" of the kernels for GPUs and stock."""
+    if device_type == GPU and gpu_backends():
+        return selection.FASTEST
+    return "cpp" if device_type == "cpu" and missing("cpp") is None else "stock"
 
 
-def _call_gpu(op: str, name: str, *arguments: Any) -> Any:
-    features = arguments[name != op]  # a backward op has the output's gradient first
-    backend = _chosen if _chosen in choice.NAMES else _gpu_backend(op, features.dtype, features.shape[1])[0]
-    kernels = importlib.import_module(f"tryon_kernels.{backend}")
-    with torch.cuda.device(features.device) if features.is_cuda else nullcontext():
-        return getattr(gpu, name)(kernels, *arguments)
-
-
-def _gpu_backend(op: str, dtype: torch.dtype, channels: int) -> tuple[str, str]:
-    """The GPU kernels to take of those that are there, and why."""
-    order, reason = choice.preferred(op, dtype, channels)
-    there = [name for name in order if missing(name) is None]
-    if not there:
-        raise RuntimeError(f"{op}: there are no kernels for GPU tensors: " + "; ".join(map(_why_not, order)))
-    return there[0], reason if len(there) == len(order) else _why_not(order[0] if there[0] != order[0] else order[1])
-
-
-def _why_not(name: str) -> str:
-    return f"{name} is not available: {missing(name)}"
-
-
-def report() -> str:
-    """One line for each backend: what it serves, or why it is not there."""
-    lines = [f"torch   {torch.__version__}, {torch.get_num_threads()} threads"]
-    for name in NAMES[1:]:
-        reason = missing(name)
-        lines.append(f"{name:<7} " + (_description(name) if reason is None else f"not available: {reason}"))
-    lines.append(f"in use  {serving('cpu')} for CPU tensors, {serving('cuda')} for GPU tensors, eager for others")
-    return "\n".join(lines)
-
-
-def _description(name: str) -> str:
-    if name == "eager":
-        return "plain torch formulas, any device"
-    if name == "cpp":
-        return f"CPU tensors, {CPP}, instruction sets: {', '.join(map(_described, variants.built))}"
-    if DEVICE_TYPES[name] == "cpu":
-        return "CPU tensors, " + ("by Triton's interpreter" if name == "triton" else "compiled to run there")
-    what = "GPU tensors" if name == "triton" else f"GPU tensors, {CUDA}, {_architectures()}"
-    return f'{what}, for who asks for it: use_backend("{name}"); it has not run on a GPU yet'
-
-
-def _described(variant: str) -> str:
-    if variant == variants.chosen:
-        return f"{variant} (in use)"
-    return variant if variant in variants.runnable else f"{variant} (not on this CPU)"
-
-
-def explain(op: str, device_type: str, dtype: torch.dtype, shape: Sequence[int]) -> str:
-    """Which backend "auto" takes for an op on features like these, and what is said of each other one."""
-    chosen = serving(device_type)
-    lines = [f"{op} of {' x '.join(map(str, shape))} {str(dtype).removeprefix('torch.')} on {device_type}: {chosen}"]
-    for name in NAMES[1:]:
-        lines.append(f"{name:<7} {_verdict(name, chosen, op, device_type, dtype, shape[1])}")
-    return "\n".join(lines)
-
-
-def _verdict(name: str, chosen: str, op: str, device_type: str, dtype: torch.dtype, channels: int) -> str:
-    if missing(name) is not None:
-        return f"not available: {missing(name)}"
-    if DEVICE_TYPES.get(name, device_type) != device_type:
-        return f"serves {DEVICE_TYPES[name]} tensors"
-    if name == chosen:
-        return f"taken: {_reason(name, device_type)}"
-    if name not in choice.NAMES:
-        return f'not taken, for {chosen} is there; use_backend("{name}") takes it'
-    backend, reason = _gpu_backend(op, dtype, channels)
-    rank = "the first to take of the kernels for GPUs" if name == backend else f"after {backend}"
-    return f'not taken, for it has not run on a GPU yet; use_backend("{name}") takes it; {rank} (unmeasured): {reason}'
-
-
-def _reason(name: str, device_type: str) -> str:
-    if name != "eager":
-        return f"compiled kernels for {device_type} tensors"
-    return f"no kernels are taken for {device_type} tensors unless they are asked for"
+def check_backend(what: str, name: str) -> None:
+    """Refuse a backend that nobody knows (ValueError) or that is not there (RuntimeError)."""
+    if name not in NAMES:
+        raise ValueError(f'{what}: got "{name}", expected one of {", ".join(NAMES)}')
+    reason = missing(name)
+    if reason is not None:
+        raise RuntimeError(f'{what}: backend "{name}" is not available: {reason}')
 
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Let one backend serve every call of the block, in the whole process.
+    """Let one backend serve every call of the block, in this thread or asynchronous task.
 
-    "auto" takes the compiled kernels for CPU tensors where they are there and the eager formulas elsewhere.
+    "auto" takes compiled kernels for CPU tensors, the fastest of the right kernels and stock torch for GPU tensors, and
+    stock torch elsewhere; "stock" is torch's own operations, "eager" the reference formulas. Gradients are computed by
+    the backend of their forward, wherever they are asked for. `TRYON_KERNELS_BACKEND` in the environment does the same
+    for a whole process, for tensors of the devices that the backend serves. Compiled code (`torch.compile`) follows the
+    block that was entered last, in any thread.
+
     Raises ValueError for an unknown name and RuntimeError, with the reason, for a backend that is not there. A call
     with tensors on a device that the backend does not serve raises ValueError.
     """
-    global _chosen
-    if name not in NAMES:
-        raise ValueError(f'name: got "{name}", expected one of {", ".join(NAMES)}')
-    reason = missing(name)
-    if reason is not None:
-        raise RuntimeError(f'backend "{name}" is not available: {reason}')
-    before, _chosen = _chosen, name
-    try:
+    check_backend("name", name)
+    with pins.pinned(name), pins.pinned_for_compiled_code(name):
         yield
-    finally:
-        _chosen = before
 
 
-def compiled_serves(device: torch.device) -> bool:
-    """Do compiled kernels serve tensors of this device now? Otherwise the eager formulas do."""
-    if _chosen == "eager":
-        return False
-    if _chosen == "auto":
-        return device.type in _SERVING
-    if device.type != DEVICE_TYPES[_chosen]:
-        raise ValueError(f'backend "{_chosen}" serves {DEVICE_TYPES[_chosen]} tensors, got one on {device}')
-    return True
+def _call_gpu(op: str, name: str, *arguments: Any) -> Any:
+    backend = pins.current() or of_environment(GPU)
+    if backend not in (*selection.NAMES, "stock"):
+        backend = selection.select_for_op(op, name, arguments)
+    return implementation(backend, name)(*arguments)
 
 
-def serving(device_type: str) -> str:
-    """The backend that "auto" takes for tensors of such a device."""
-    return _SERVING.get(device_type, "eager")
-
-
-_GPU_THERE = [name for name in choice.NAMES if missing(name) is None]
-variants = load_cpp() if _cpp_missing() is None else Variants()
-# What "auto" takes: of GPU kernels only those that run on the CPU, as long as none has run on a GPU.
-_SERVING = {
-    DEVICE_TYPES[name]: name for name in ("cpp", *_GPU_THERE) if missing(name) is None and DEVICE_TYPES[name] == "cpu"
-}
-for _device_type in {DEVICE_TYPES[name] for name in _GPU_THERE}:
-    _register_gpu(_device_type)
+for _op in OPS:
+    for _name in (_op, f"{_op}_backward"):
+        # Elsewhere, whatever the device: the library of CPU kernels registers its own.
+        library.impl(_name, getattr(stock, _name), "CompositeExplicitAutograd")
+        library.impl(_name, partial(_call_gpu, _op, _name), GPU.upper())
+WHEN_TRACED = {GPU: "auto"}
+if GPU != "cpu":
+    WHEN_TRACED["cpu"] = "cpp" if cpp_obstacle() is None else "stock"
+    warn_of_broken(CPP, cpp_obstacle())

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._C._functorch import TransformType
-from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function, has_torch_function
 
-from tryon_kernels import eager
-from tryon_kernels.backends import compiled_serves
+from tryon_kernels import eager, ops, pins, private, stock
+from tryon_kernels.backends import backend_for
 from tryon_kernels.checks import check_correlation, check_grid_sample, check_warp, check_warp_correlation
+from tryon_kernels.ops.gradients import Operation
 from tryon_kernels.ops.library import as_positions, lowered_by_autocast
 
 
-def _call(op: Callable[..., Tensor], formula: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Call an op, below autograd where nothing needs a gradient: autograd in Python costs half of a small call.
+@dataclass(frozen=True)
+class _Forms:
+    """One operation in its three forms, of the same arguments."""
 
-    torch takes an op's forward-mode derivatives for zero, and cannot take those of `torch.func`: the eager formula has
-    both.
-    """
-    if torch.compiler.is_compiling():
-        return op(*args)
-    if forward_ad._current_level >= 0:
-        return formula(*args)
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return formula(*args) if _differentiated_by_torch_func() else op(*args)
-    if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
-        return op(*args)
-    with torch._C._AutoDispatchBelowAutograd():
-        return op(*args)
+    name: str
+    kernels: Operation
+    stock: Callable[..., Tensor]
+    formula: Callable[..., Tensor]
+
+    def __call__(self, tensors: Sequence[Tensor], *options: Any) -> Tensor:
+        """Call the form that serves now. What the arguments are has been checked."""
+        backend = backend_for(self.name, tensors, options)
+        if backend == "eager" or self._needs_formula(tensors):
+            return self.formula(*tensors, *options)
+        if backend == "stock":
+            batched = not torch.compiler.is_compiling() and private.in_function_transform()
+            return (self.formula if batched else self.stock)(*tensors, *options)
+        if backend in ("cpp", "auto"):
+            return self.kernels(*tensors, *options)
+        with pins.pinned(backend):
+            return self.kernels(*tensors, *options)
+
+    @staticmethod
+    def _needs_formula(tensors: Sequence[Tensor]) -> bool:
+        """Torch takes an op's forward-mode derivatives for zero, and cannot take those of `torch.func`."""
+        if torch.compiler.is_compiling():
+            return False
+        return private.in_forward_mode(*tensors) or private.differentiated_by_function_transform()
 
 
-def _differentiated_by_torch_func() -> bool:
-    kinds = {interpreter.key() for interpreter in torch._C._functorch.get_interpreter_stack()}
-    return not kinds.isdisjoint((TransformType.Grad, TransformType.Jvp))
+_WARP = _Forms("warp", ops.warp.operation, stock.warp, eager.warp)
+_GRID_SAMPLE = _Forms("grid_sample", ops.grid_sample.operation, stock.grid_sample, eager.grid_sample)
+_CORRELATION = _Forms("correlation", ops.correlation.operation, stock.correlation, eager.correlation)
+_WARP_CORRELATION = _Forms(
+    "warp_correlation", ops.warp_correlation.operation, stock.warp_correlation, eager.warp_correlation
+)
 
 
 def grid_sample(
@@ -69,14 +85,14 @@ def grid_sample(
         TypeError: a dtype does not fit.
         ValueError: a rank, size, device or mode does not fit.
     """
+    if has_torch_function((input, grid)):
+        return handle_torch_function(grid_sample, (input, grid), input, grid, mode, padding_mode, align_corners)
     align_corners = bool(align_corners)
     if mode != "bilinear" or padding_mode not in ("zeros", "border") or input.dim() == 5:
         return F.grid_sample(input, grid, mode, padding_mode, align_corners)
     grid = as_positions(grid)
     check_grid_sample(input, grid, padding_mode)
-    if compiled_serves(input.device):
-        return _call(torch.ops.tryon_kernels.grid_sample, eager.grid_sample, input, grid, padding_mode, align_corners)
-    return eager.grid_sample(input, grid, padding_mode, align_corners)
+    return _GRID_SAMPLE((input, grid), padding_mode, align_corners)
 
 
 def warp(input: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor:
@@ -99,11 +115,11 @@ def warp(input: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor
         TypeError: a dtype does not fit.
         ValueError: a rank, size, device or mode does not fit.
     """
+    if has_torch_function((input, flow)):
+        return handle_torch_function(warp, (input, flow), input, flow, padding_mode=padding_mode)
     flow = as_positions(flow)
     check_warp(input, flow, padding_mode)
-    if compiled_serves(input.device):
-        return _call(torch.ops.tryon_kernels.warp, eager.warp, input, flow, padding_mode)
-    return eager.warp(input, flow, padding_mode)
+    return _WARP((input, flow), padding_mode)
 
 
 def correlation(
@@ -130,13 +146,12 @@ def correlation(
         TypeError: a dtype does not fit.
         ValueError: a rank, size, device or number does not fit.
     """
+    if has_torch_function((first, second)):
+        options: dict[str, Any] = {"radius": radius, "stride": stride, "negative_slope": negative_slope}
+        return handle_torch_function(correlation, (first, second), first, second, **options)
     first, second = lowered_by_autocast(first, second)
     check_correlation(first, second, radius, stride, negative_slope)
-    if compiled_serves(first.device):
-        return _call(
-            torch.ops.tryon_kernels.correlation, eager.correlation, first, second, radius, stride, negative_slope
-        )
-    return eager.correlation(first, second, radius, stride, negative_slope)
+    return _CORRELATION((first, second), radius, stride, negative_slope)
 
 
 def warp_correlation(
@@ -151,8 +166,13 @@ def warp_correlation(
 ) -> Tensor:
     """Correlation volume of a map sampled by a grid with a second map, without the sampled map in memory.
 
-    It equals `correlation(grid_sample(first, grid), second)`: values of the sampled map are rounded to the features'
-    dtype, and so is its gradient. Only the arguments are kept for the gradients, and with a negative slope the result.
+    With the padding mode and alignment that it is given, it equals
+
+        correlation(grid_sample(first, grid, padding_mode="border", align_corners=True), second)
+
+    (those of `grid_sample` are torch's by default, "zeros" and False). Values of the sampled map are rounded to the
+    features' dtype, and so is its gradient. Only the arguments are kept for the gradients, and with a negative slope
+    the result.
 
     Args:
         first: N x C x H x W, float16, bfloat16, float32 or float64, any strides.
@@ -173,10 +193,11 @@ def warp_correlation(
         TypeError: a dtype does not fit.
         ValueError: a rank, size, device, mode or number does not fit.
     """
+    if has_torch_function((first, second, grid)):
+        options: dict[str, Any] = {"radius": radius, "negative_slope": negative_slope, "padding_mode": padding_mode}
+        tensors = (first, second, grid)
+        return handle_torch_function(warp_correlation, tensors, *tensors, **options, align_corners=align_corners)
     first, second = lowered_by_autocast(first, second)
     grid = as_positions(grid)
     check_warp_correlation(first, second, grid, radius, negative_slope, padding_mode)
-    options = (radius, negative_slope, padding_mode, align_corners)
-    if compiled_serves(first.device):
-        return _call(torch.ops.tryon_kernels.warp_correlation, eager.warp_correlation, first, second, grid, *options)
-    return eager.warp_correlation(first, second, grid, *options)
+    return _WARP_CORRELATION((first, second, grid), radius, negative_slope, padding_mode, align_corners)

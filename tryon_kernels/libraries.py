@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ class Variants:
     """Instruction sets that the CPU kernels have code for, best first.
 
     `TRYON_KERNELS_ISA` in the environment names the one to take; without it, it is the best of those that run here.
+    None is chosen where it names one that is not to be had: then the first call is an error.
     """
 
     built: tuple[str, ...] = ()
@@ -29,10 +32,15 @@ class Variants:
     chosen: str = ""
 
 
+@lru_cache
 def build_record(name: str) -> dict[str, str]:
     """What the build noted of the library "cpp" or "cuda": the `reason` why it is not there, or what is in it."""
-    records = json.loads(BUILD_RECORD.read_text()) if BUILD_RECORD.exists() else {}
-    return records.get(name, {})
+    try:
+        return json.loads(BUILD_RECORD.read_text()).get(name, {})
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        return {"reason": f"{BUILD_RECORD} cannot be read ({error}); install the package again"}
 
 
 def why_not_built(name: str) -> str:
@@ -40,37 +48,53 @@ def why_not_built(name: str) -> str:
     return build_record(name).get("reason", "the package was not installed, so its compiled part was not built")
 
 
-def load_cpp() -> Variants:
-    """Load the CPU kernels.
+@lru_cache
+def cpp_obstacle() -> str | None:
+    """Load the CPU kernels; why they cannot be had, None where they serve. It chooses no instruction set yet."""
+    if not CPP.exists():
+        return why_not_built("cpp")
+    try:
+        load(CPP)
+    except ImportError as error:
+        return str(error)
+    return None
 
-    Raises ImportError, with the cause, for a library that cannot be loaded and for an instruction set that is asked
-    for and not to be had.
-    """
-    library = _load(CPP)
-    found = Variants(
+
+@lru_cache
+def variants() -> Variants:
+    """What this CPU runs of the CPU kernels, found out now; nothing where they are not there."""
+    if cpp_obstacle() is not None:
+        return Variants()
+    library = load(CPP)
+    return Variants(
         tuple(_text(library.tryon_kernels_variants_built).split()),
         tuple(_text(library.tryon_kernels_variants_runnable).split()),
         _text(library.tryon_kernels_variant_chosen),
     )
-    if not found.chosen:
-        raise ImportError(
-            f'TRYON_KERNELS_ISA: got "{os.environ["TRYON_KERNELS_ISA"]}", expected one of '
-            f"{', '.join(found.runnable)} (built: {', '.join(found.built)})"
-        )
-    return found
 
 
-def load_cuda() -> None:
-    """Load the CUDA kernels. Raises ImportError, with the cause, where they cannot be loaded."""
-    _load(CUDA)
+def isa_error() -> str | None:
+    """What is wrong with the instruction set that the environment asks for."""
+    found = variants()
+    if not found.built or found.chosen:
+        return None
+    asked, there = os.environ.get("TRYON_KERNELS_ISA"), ", ".join(found.runnable)
+    return f'TRYON_KERNELS_ISA: got "{asked}", expected one of {there} (built: {", ".join(found.built)})'
 
 
-def _load(path: Path) -> Any:
+def load(path: Path) -> Any:
+    """Load a library, which registers its ops. Raises ImportError, with the cause, where it cannot be loaded."""
     try:
         torch.ops.load_library(path)
         return ctypes.CDLL(str(path))
     except (OSError, RuntimeError) as error:
-        raise ImportError(f"tryon_kernels: {path} is there but cannot be loaded: {error}") from error
+        raise ImportError(f"{path} is there but cannot be loaded: {error}") from error
+
+
+def warn_of_broken(path: Path, obstacle: str | None) -> None:
+    """Say that a library is there and of no use, which nobody would find out otherwise."""
+    if obstacle is not None and path.exists():
+        warnings.warn(f"tryon_kernels: {obstacle}; stock torch serves instead", RuntimeWarning, stacklevel=2)
 
 
 def _text(function: Any) -> str:

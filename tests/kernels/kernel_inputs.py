@@ -13,7 +13,7 @@ from torch import Tensor
 
 import tryon_kernels as tk
 from tryon_kernels import eager
-from tryon_kernels.backends import DEVICE_TYPES, HOST_RUN, INTERPRETED
+from tryon_kernels.availability import DEVICE_TYPES, HOST_RUN, INTERPRETED
 
 OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
 POSITIONS = {"warp": 1, "grid_sample": 1, "warp_correlation": 2}  # which of an op's tensors holds positions
@@ -28,7 +28,7 @@ DEVICE = torch.device(DEVICE_TYPES[COMPILED])
 CPU = torch.device("cpu")
 # GPU kernels on the CPU take seconds for what a GPU does at once.
 SIMULATED = INTERPRETED or HOST_RUN
-BACKENDS = (COMPILED,) if SIMULATED else ("eager", COMPILED)
+BACKENDS = (COMPILED,) if SIMULATED else ("eager", "stock", COMPILED)
 CPU_LIBRARY = f"concerns the CPU library, and {COMPILED} is tested"  # why a test is skipped
 
 UNSURE_SIGN = 0.01  # in bfloat16 a mean of products of numbers in (-1, 1), rounded first, is closer than this

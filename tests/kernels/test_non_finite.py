@@ -25,6 +25,12 @@ def edges(image: torch.Tensor, axis: int) -> torch.Tensor:
     return image[0, :, 0, ends] if axis == 0 else image[0, :, ends, columns]
 
 
+def assert_sampled(backend: str, sampled: torch.Tensor, expected: torch.Tensor) -> None:
+    """To the last bit, but for stock torch: it normalises positions, which are then rounded four times."""
+    rounding = 8 * max(sampled.shape[-1], 4) * torch.finfo(torch.float32).eps if backend == "stock" else 0
+    torch.testing.assert_close(sampled, expected, rtol=0, atol=rounding)
+
+
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -34,7 +40,7 @@ def test_border_padding_takes_far_positions_to_the_edge_and_nan_to_the_first(
     image = LAYOUTS[layout](features(1, 5, 4, len(FAR)).float())
     with tk.use_backend(backend):
         result = run(lambda *tensors: tk.warp(*tensors, padding_mode="border"), (image, wild_flow(axis)))
-    assert torch.equal(result.output[0, :, 0], edges(image, axis))
+    assert_sampled(backend, result.output[0, :, 0], edges(image, axis))
     assert result.gradients[0].isfinite().all()
     assert not result.gradients[1][0, axis, 0].any()
     assert result.gradients[1].isfinite().all()
@@ -48,7 +54,7 @@ def test_zeros_padding_samples_nothing_there(backend: str, axis: int, layout: st
     with tk.use_backend(backend):
         result = run(lambda *tensors: tk.warp(*tensors, padding_mode="zeros"), (image, wild_flow(axis)))
     assert not result.output[0, :, 0].any()
-    assert torch.equal(result.output[0, :, 1:], image[0, :, 1:3])
+    assert_sampled(backend, result.output[0, :, 1:], image[0, :, 1:3])
     assert not result.gradients[1][0, :, 0].any()
     assert result.gradients[0].isfinite().all()
     assert result.gradients[1].isfinite().all()

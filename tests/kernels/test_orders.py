@@ -10,7 +10,7 @@ import pytest
 import torch
 from kernel_inputs import Case, run, sample_inputs, with_dtype
 
-from tryon_kernels.backends import HOST_RUN
+from tryon_kernels.availability import HOST_RUN
 
 pytestmark = pytest.mark.skipif(not HOST_RUN, reason="runs where the CUDA kernels serve the CPU: make cuda")
 

@@ -20,11 +20,11 @@ SHIPPED = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", 
 
 USE = """
 import torch, tryon_kernels as tk
-from tryon_kernels import backends
+from tryon_kernels.report import report
 image = torch.arange(12.0).view(1, 1, 3, 4)
 assert tk.warp(image, torch.ones(1, 2, 3, 4))[0, 0, 0, 0] == 5
 print(tk.__file__)
-print(backends.report())
+print(report())
 """
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from tryon_kernels.backends import INTERPRETED
+from tryon_kernels.availability import INTERPRETED
 
 pytest.importorskip("triton", reason="Triton is not installed")
 if INTERPRETED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tryon_kernels.libraries import load_cuda
+from tryon_kernels.libraries import CUDA, load
 
 _library = torch.library.Library("tryon_kernels_cuda", "FRAGMENT")
 _library.define("sample(Tensor input, Tensor positions, Tensor(a!) output, int coordinates, bool border) -> ()")
@@ -24,7 +24,7 @@ _library.define(
     "gather(Tensor grad_volume, Tensor? volume, Tensor other, Tensor? positions, Tensor(a!) gradient,"
     " float? negative_slope, bool mirrored, int coordinates, bool border) -> ()"
 )
-load_cuda()
+load(CUDA)
 
 sample = torch.ops.tryon_kernels_cuda.sample
 differentiate_positions = torch.ops.tryon_kernels_cuda.differentiate_positions

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from tryon_kernels import eager
 from tryon_kernels.checks import check_correlation
+from tryon_kernels.ops.gradients import differentiable
 from tryon_kernels.ops.library import (
     library,
     lowered,
     new_gradient,
     new_output,
     register_autocast,
-    register_double_backward,
 )
 
 library.define("correlation(Tensor first, Tensor second, int radius, int stride, float? negative_slope) -> Tensor")
@@ -49,24 +47,5 @@ def _(
     return new_gradient(first, first_needed), new_gradient(second, second_needed)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    first, second, *ctx.options, negative_slope = inputs
-    ctx.negative_slope = negative_slope
-    ctx.save_for_backward(first, second, None if negative_slope is None else output)
-
-
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    needed = ctx.needs_input_grad[:2]
-    gradients = torch.ops.tryon_kernels.correlation_backward(
-        grad_output, *ctx.saved_tensors, *ctx.options, ctx.negative_slope, *needed
-    )
-    return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), None, None, None)
-
-
-def _forward_again(first: Tensor, second: Tensor, output: Tensor | None, *options: Any) -> Tensor:
-    return eager.correlation(first, second, *options)
-
-
-torch.library.register_autograd("tryon_kernels::correlation", _backward, setup_context=_setup_context, lib=library)
-register_double_backward("correlation", _forward_again, tensors=2)
+operation = differentiable("correlation", eager.correlation, tensors=2, slope=2)
 register_autocast("correlation", lambda first, second, *options: (*lowered(first, second), *options))

@@ -11,8 +11,8 @@ from math import prod
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import register_flop_formula
 
+from tryon_kernels import private
 from tryon_kernels.ops import correlation, grid_sample, warp, warp_correlation  # noqa: F401 (they define the ops)
 
 TAPS = 4  # pixels that a bilinear sample is made of
@@ -30,33 +30,33 @@ def _correlation(volume: Shape, channels: int) -> int:
     return 2 * prod(volume) * channels
 
 
-@register_flop_formula([_ops.warp, _ops.grid_sample])
+@private.flop_formula(_ops.warp, _ops.grid_sample)
 def _sampling_forward(*_: Any, out_shape: Shape) -> int:
     return _sampling(out_shape)
 
 
-@register_flop_formula([_ops.warp_backward, _ops.grid_sample_backward])
+@private.flop_formula(_ops.warp_backward, _ops.grid_sample_backward)
 def _sampling_backward(grad_output: Shape, *arguments: Any, out_shape: Any) -> int:
     """To each gradient needed, that of the taps or of their weights, goes a product for each tap."""
     return sum(arguments[-2:]) * _sampling(grad_output)
 
 
-@register_flop_formula(_ops.correlation)
+@private.flop_formula(_ops.correlation)
 def _correlation_forward(first: Shape, *_: Any, out_shape: Shape) -> int:
     return _correlation(out_shape, first[1])
 
 
-@register_flop_formula(_ops.correlation_backward)
+@private.flop_formula(_ops.correlation_backward)
 def _correlation_backward(grad_output: Shape, first: Shape, *arguments: Any, out_shape: Any) -> int:
     return sum(arguments[-2:]) * _correlation(grad_output, first[1])
 
 
-@register_flop_formula(_ops.warp_correlation)
+@private.flop_formula(_ops.warp_correlation)
 def _warp_correlation_forward(first: Shape, second: Shape, *_: Any, out_shape: Shape) -> int:
     return _sampling(second) + _correlation(out_shape, first[1])
 
 
-@register_flop_formula(_ops.warp_correlation_backward)
+@private.flop_formula(_ops.warp_correlation_backward)
 def _warp_correlation_backward(grad_output: Shape, first: Shape, second: Shape, *arguments: Any, out_shape: Any) -> int:
     """The gradients of `first` and `grid` both come from the sampled map's, which is made once."""
     first_needed, second_needed, grid_needed = arguments[-3:]

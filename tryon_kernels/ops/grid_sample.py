@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from tryon_kernels import eager
 from tryon_kernels.checks import check_grid_sample
+from tryon_kernels.ops.gradients import differentiable
 from tryon_kernels.ops.library import (
     as_positions,
     library,
     new_gradient,
     new_output,
     register_autocast,
-    register_double_backward,
 )
 
 library.define("grid_sample(Tensor input, Tensor grid, str padding_mode, bool align_corners) -> Tensor")
@@ -45,17 +43,5 @@ def _(
     return new_gradient(input, input_needed), new_gradient(grid, grid_needed)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, grid, *ctx.options = inputs
-    ctx.save_for_backward(input, grid)
-
-
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    needed = ctx.needs_input_grad[:2]
-    gradients = torch.ops.tryon_kernels.grid_sample_backward(grad_output, *ctx.saved_tensors, *ctx.options, *needed)
-    return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), None, None)
-
-
-torch.library.register_autograd("tryon_kernels::grid_sample", _backward, setup_context=_setup_context, lib=library)
-register_double_backward("grid_sample", eager.grid_sample, tensors=2)
+operation = differentiable("grid_sample", eager.grid_sample, tensors=2)
 register_autocast("grid_sample", lambda input, grid, *options: (input, as_positions(grid), *options))

@@ -45,40 +45,10 @@ def lowered_by_autocast(*features: Tensor) -> tuple[Tensor, ...]:
 
 def register_autocast(op: str, cast: Callable[..., tuple[Any, ...]]) -> None:
     """Under autocast, run an op on what `cast` makes of its arguments."""
-    for device, key in (("cpu", torch._C.DispatchKey.AutocastCPU), ("cuda", torch._C.DispatchKey.AutocastCUDA)):
-        keys = torch._C.DispatchKeySet(key)
+    for device in ("cpu", "cuda"):
 
-        def kernel(*args: Any, keys: torch._C.DispatchKeySet = keys) -> Tensor:
-            with torch._C._ExcludeDispatchKeyGuard(keys):
+        def kernel(*args: Any, device: str = device) -> Tensor:
+            with torch.autocast(device, enabled=False):
                 return getattr(torch.ops.tryon_kernels, op)(*cast(*args))
 
         library.impl(op, kernel, f"Autocast{device.upper()}")
-
-
-def register_double_backward(op: str, forward: Callable[..., Tensor], tensors: int) -> None:
-    """Differentiate `{op}_backward` through the eager formula of its forward.
-
-    The backward op's arguments are the gradient of the output, then the forward's: first its tensors (as many as
-    `tensors` says, in the order of the gradients returned), then the rest, then a bool for each of these tensors that
-    says whether its gradient is needed.
-    """
-
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.save_for_backward(*inputs[: tensors + 1])
-        ctx.options, ctx.needed = inputs[tensors + 1 : -tensors], inputs[-tensors:]
-
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.enable_grad():
-            leaves = tuple(saved.detach().requires_grad_() for saved in ctx.saved_tensors)
-            needed = [leaf for leaf, wanted in zip(leaves[1:], ctx.needed, strict=True) if wanted]
-            output = forward(*leaves[1:], *ctx.options)
-            first_order = torch.autograd.grad(output, needed, leaves[0], create_graph=True)
-            second_order = torch.autograd.grad(
-                first_order,
-                leaves,
-                [cotangent for cotangent, wanted in zip(cotangents, ctx.needed, strict=True) if wanted],
-                allow_unused=True,
-            )
-        return (*second_order, *(None,) * (len(ctx.options) + tensors))
-
-    torch.library.register_autograd(f"{NAMESPACE}::{op}_backward", backward, setup_context=setup_context, lib=library)

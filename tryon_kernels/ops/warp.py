@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from tryon_kernels import eager
 from tryon_kernels.checks import check_warp
+from tryon_kernels.ops.gradients import differentiable
 from tryon_kernels.ops.library import (
     as_positions,
     library,
     new_gradient,
     new_output,
     register_autocast,
-    register_double_backward,
 )
 
 library.define("warp(Tensor input, Tensor flow, str padding_mode) -> Tensor")
@@ -39,17 +37,5 @@ def _(
     return new_gradient(input, input_needed), new_gradient(flow, flow_needed)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, flow, ctx.padding_mode = inputs
-    ctx.save_for_backward(input, flow)
-
-
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    needed = ctx.needs_input_grad[:2]
-    gradients = torch.ops.tryon_kernels.warp_backward(grad_output, *ctx.saved_tensors, ctx.padding_mode, *needed)
-    return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), None)
-
-
-torch.library.register_autograd("tryon_kernels::warp", _backward, setup_context=_setup_context, lib=library)
-register_double_backward("warp", eager.warp, tensors=2)
+operation = differentiable("warp", eager.warp, tensors=2)
 register_autocast("warp", lambda input, flow, *options: (input, as_positions(flow), *options))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from tryon_kernels import eager
 from tryon_kernels.checks import check_warp_correlation
+from tryon_kernels.ops.gradients import differentiable
 from tryon_kernels.ops.library import (
     as_positions,
     library,
@@ -16,7 +15,6 @@ from tryon_kernels.ops.library import (
     new_gradient,
     new_output,
     register_autocast,
-    register_double_backward,
 )
 
 library.define(
@@ -64,25 +62,7 @@ def _(
     return new_gradient(first, first_needed), new_gradient(second, second_needed), new_gradient(grid, grid_needed)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    first, second, grid, *ctx.options = inputs
-    ctx.save_for_backward(first, second, grid, None if ctx.options[1] is None else output)
-
-
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    needed = ctx.needs_input_grad[:3]
-    gradients = torch.ops.tryon_kernels.warp_correlation_backward(
-        grad_output, *ctx.saved_tensors, *ctx.options, *needed
-    )
-    return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), *(None,) * len(ctx.options))
-
-
-def _forward_again(first: Tensor, second: Tensor, grid: Tensor, output: Tensor | None, *options: Any) -> Tensor:
-    return eager.warp_correlation(first, second, grid, *options)
-
-
-torch.library.register_autograd("tryon_kernels::warp_correlation", _backward, setup_context=_setup_context, lib=library)
-register_double_backward("warp_correlation", _forward_again, tensors=3)
+operation = differentiable("warp_correlation", eager.warp_correlation, tensors=3, slope=1)
 register_autocast(
     "warp_correlation",
     lambda first, second, grid, *options: (*lowered(first, second), as_positions(grid), *options),

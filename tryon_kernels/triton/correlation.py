@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from tryon_kernels.backends import INTERPRETED
+from tryon_kernels.availability import INTERPRETED
 from tryon_kernels.triton.positions import read_position, read_tap
 from tryon_kernels.triton.sample import sum_type
 from tryon_kernels.triton.tiles import correlation_tile
