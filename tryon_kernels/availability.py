@@ -81,7 +81,7 @@ def gpu_backends() -> tuple[str, ...]:
 def implementation(backend: str, name: str) -> Callable[..., Any]:
     """What computes an op of this name, forward or backward, on a GPU, by its kernels or by stock torch."""
     if backend == "stock":
-        return getattr(stock, name)
+        return stock.implementation(name)
     return partial(_launch, getattr(gpu, name), importlib.import_module(f"tryon_kernels.{backend}"))
 
 

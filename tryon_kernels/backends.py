@@ -111,7 +111,7 @@ def _call_gpu(op: str, name: str, *arguments: Any) -> Any:
 for _op in OPS:
     for _name in (_op, f"{_op}_backward"):
         # Elsewhere, whatever the device: the library of CPU kernels registers its own.
-        library.impl(_name, getattr(stock, _name), "CompositeExplicitAutograd")
+        library.impl(_name, stock.implementation(_name), "CompositeExplicitAutograd")
         library.impl(_name, partial(_call_gpu, _op, _name), GPU.upper())
 WHEN_TRACED = {GPU: "auto"}
 if GPU != "cpu":

@@ -1,12 +1,14 @@
 """The operations from torch's own, as quick and as lean as these allow: what serves where no kernel of ours does.
 
 Arguments and results are those of `tryon_kernels.eager`, whose formulas are written to be read and compared with.
-Gradients are functions of their own too, with the arguments of the ops' (`tryon_kernels.ops`).
+Gradients are functions of their own too, with the arguments of the ops' (`tryon_kernels.ops`). Sampled images are
+contiguous whatever the input is, as torch's are: to bring them to another format would cost as much as to sample them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any, NamedTuple
 
 import torch
@@ -65,36 +67,37 @@ def warp_backward(
 
 
 def _grid_of_flow(input: Tensor, flow: Tensor) -> _Grid:
-    height, width = flow.shape[2:]
-    x = flow[:, 0] + torch.arange(width, dtype=flow.dtype, device=flow.device)
-    y = flow[:, 1] + torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
-    return _normalised(x, y, input, slopes=(1, 1))
+    steps = tuple(2 / size for size in (input.shape[3], input.shape[2]))  # from pixel to pixel, of outer edges
+    own = (
+        torch.arange(size, dtype=flow.dtype, device=flow.device).add_(0.5).mul_(step).sub_(1)
+        for size, step in zip((flow.shape[3], flow.shape[2]), steps, strict=True)
+    )
+    x, y = (torch.add(at, flow[:, axis], alpha=steps[axis]) for axis, at in enumerate((next(own), next(own)[:, None])))
+    return _Grid(_finite(torch.stack((x, y), dim=-1)), False, steps)
 
 
 def _finite_grid(input: Tensor, grid: Tensor, align_corners: bool) -> _Grid:
     if align_corners and 1 in input.shape[2:]:  # with one pixel in a row, every finite position is that pixel
         last = (input.shape[3] - 1, input.shape[2] - 1)
-        x, y = ((grid[..., axis] + 1) / 2 * last[axis] for axis in (0, 1))
-        return _normalised(x, y, input, slopes=(last[0] / 2, last[1] / 2))
+        pixels = ((grid[..., axis] + 1) / 2 * last[axis] for axis in (0, 1))
+        x, y = ((2 * pixel + 1) / (last[axis] + 1) - 1 for axis, pixel in enumerate(pixels))
+        slopes = (last[0] / (last[0] + 1), last[1] / (last[1] + 1))
+        return _Grid(_finite(torch.stack((x, y), dim=-1)), False, slopes)
     return _Grid(_finite(grid), align_corners, (1, 1))
 
 
-def _normalised(x: Tensor, y: Tensor, input: Tensor, slopes: tuple[float, float]) -> _Grid:
-    """Pixel positions, N x Ho x Wo, as a grid of outer edges: that of centres would divide by zero for one pixel."""
-    height, width = input.shape[2:]
-    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
-    return _Grid(_finite(grid), False, (slopes[0] * 2 / width, slopes[1] * 2 / height))
-
-
 def _finite(grid: Tensor) -> Tensor:
-    """Out there nothing has a gradient either."""
+    """Positions that are not finite taken far outside, where nothing has a gradient."""
+    on_cpu = grid.device.type == "cpu" and not torch.compiler.is_compiling()
+    if on_cpu and isfinite(grid.detach().sum().item()):  # reads them only; on a GPU it would wait
+        return grid
     return grid.nan_to_num(-FAR, FAR, -FAR)
 
 
 def _sample(input: Tensor, grid: _Grid, padding_mode: str) -> Tensor:
     # Torch wants features and positions of one dtype, and positions keep float32.
     sampled = F.grid_sample(input.to(grid.at.dtype), grid.at, "bilinear", padding_mode, grid.align_corners)
-    return sampled.to(input.dtype).contiguous(memory_format=memory_format_of(input))
+    return sampled.to(input.dtype)
 
 
 def _sample_backward(
@@ -248,3 +251,25 @@ def warp_correlation_backward(
         grad_warped, first, grid, padding_mode, align_corners, first_needed, grid_needed
     )
     return grad_first, grad_second, grad_grid
+
+
+def implementation(name: str) -> Callable[..., Any]:
+    """What computes the op of this name, forward or backward, with results in the memory format that ops have."""
+    sampling = {"grid_sample": grid_sample, "warp": warp}.get(name)
+    if sampling is None:
+        return IMPLEMENTATIONS[name]
+
+    def formatted(input: Tensor, *arguments: Any) -> Tensor:
+        return sampling(input, *arguments).contiguous(memory_format=memory_format_of(input))
+
+    return formatted
+
+
+IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
+    "grid_sample_backward": grid_sample_backward,
+    "warp_backward": warp_backward,
+    "correlation": correlation,
+    "correlation_backward": correlation_backward,
+    "warp_correlation": warp_correlation,
+    "warp_correlation_backward": warp_correlation_backward,
+}

@@ -93,7 +93,8 @@ def test_a_whole_pixel_flow_moves_pixels(backend: str) -> None:
     flow[:, 0], flow[:, 1] = 2, -1
     with tk.use_backend(backend):
         warped = tk.warp(image.to(DEVICE), flow.to(DEVICE), padding_mode="zeros").cpu()
-    assert torch.equal(warped[:, :, 1:, :4], image[:, :, :3, 2:])
+    rounding = 64 * torch.finfo(torch.float32).eps if backend == "stock" else 0  # which normalises positions
+    torch.testing.assert_close(warped[:, :, 1:, :4], image[:, :, :3, 2:], rtol=0, atol=rounding)
     assert not warped[:, :, 0].any()
     assert not warped[:, :, :, 4:].any()
 

@@ -84,23 +84,35 @@ def _positions(generator: torch.Generator) -> Tensor:
 
 def _fault(implementation: Implementation, op: str, trial: Trial, dtype: torch.dtype, channels_last: bool,
            device: torch.device) -> str | None:  # fmt: skip
-    expected = _results(_stock, op, trial.tensors, trial.options)
     positions_at = {"correlation": None, "warp_correlation": 2}.get(op, 1)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     tensors = tuple(
         tensor.to(device, _wide(dtype)) if index == positions_at else tensor.to(device, dtype, memory_format=layout)
         for index, tensor in enumerate(trial.tensors)
     )
-    results = _results(implementation, op, tensors, trial.options)
-    names = ("output", *(f"gradient {index + 1}" for index in range(len(tensors))))
-    for name, result, target in zip(names, results, expected, strict=True):
-        if result.shape != target.shape:
-            return f"{name}: got shape {tuple(result.shape)}, expected {tuple(target.shape)}"
-        largest = target.abs().max().item()
-        error = (result.double().cpu() - target).abs().max().item()
-        if not error <= largest * _relative_bound(op, dtype):
-            return f"{name}: got an error of {error:.2g} where numbers are up to {largest:.2g}, with {trial.options}"
-    return None
+    output = implementation(op)(*tensors, *trial.options)
+    fault = _difference("output", output, _stock(op)(*trial.tensors, *trial.options), op, trial, dtype)
+    if fault is not None:
+        return fault
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.rand(output.shape, generator=generator, dtype=torch.float64) * 2 - 1
+    drawn = drawn.to(dtype).double()
+    made = gradients(implementation, op, output, tensors, trial.options, drawn.to(output))
+    # Where rounding has changed a value's sign, the gradient has its slope.
+    expected = gradients(_stock, op, output.double().cpu(), trial.tensors, trial.options, drawn)
+    for index, (result, target) in enumerate(zip(made, expected, strict=True)):
+        fault = fault or _difference(f"gradient {index + 1}", result, target, op, trial, dtype)
+    return fault
+
+
+def _difference(name: str, result: Tensor, target: Tensor, op: str, trial: Trial, dtype: torch.dtype) -> str | None:
+    if result.shape != target.shape:
+        return f"{name}: got shape {tuple(result.shape)}, expected {tuple(target.shape)}"
+    largest = target.abs().max().item()
+    error = (result.double().cpu() - target).abs().max().item()
+    if error <= largest * _relative_bound(op, dtype):
+        return None
+    return f"{name}: got an error of {error:.2g} where numbers are up to {largest:.2g}, with {trial.options}"
 
 
 def _relative_bound(op: str, dtype: torch.dtype) -> float:
@@ -121,16 +133,7 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def _stock(name: str) -> Callable[..., Any]:
-    return getattr(stock, name)
-
-
-def _results(implementation: Implementation, op: str, tensors: tuple[Tensor, ...], options: tuple[Any, ...]
-             ) -> tuple[Tensor, ...]:  # fmt: skip
-    """Output and gradients."""
-    output = implementation(op)(*tensors, *options)
-    generator = torch.Generator().manual_seed(1)
-    drawn = torch.rand(output.shape, generator=generator, dtype=torch.float64) * 2 - 1
-    return output, *gradients(implementation, op, output, tensors, options, drawn.to(torch.bfloat16).to(output))
+    return stock.implementation(name)
 
 
 def gradients(implementation: Implementation, op: str, output: Tensor, tensors: Sequence[Tensor],
