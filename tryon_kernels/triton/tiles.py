@@ -139,7 +139,8 @@ def volume_tile(features: Tensor, family: Family | None = None) -> CorrelationTi
     """The tile of a volume of features like these."""
     stages = (family or family_of(features.device)).volume_stages
     if features.dtype.itemsize == 2:
-        return CorrelationTile(*_WIDE, channels=32, warps=8, stages=stages)
+        together = features.stride(1) == 1  # else each number that is read has an address of its own
+        return CorrelationTile(*_WIDE, channels=32 if together else 16, warps=8, stages=stages)
     channels = 8 if features.dtype == torch.float64 else 16
     return CorrelationTile(*_NARROW, channels=channels, warps=4, stages=stages)
 
