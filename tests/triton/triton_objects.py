@@ -63,7 +63,7 @@ class Call:
     @property
     def precision(self) -> str:
         """How float32 is multiplied, unless the user allows TensorFloat32."""
-        return "tf32x3" if self.dtype == torch.float32 and FAMILIES[self.target].splits_float32 else "ieee"
+        return "tf32x3" if self.dtype == torch.float32 and TARGETS[self.target].backend == "cuda" else "ieee"
 
     def tile(self) -> Any:
         """What a program works on."""
@@ -89,6 +89,7 @@ class Code:
     warps: int
     text: str
     types: str  # the kernel in Triton's own language, with the type of every value
+    ptx: str = ""  # of NVIDIA's
 
 
 def compiled(call: Call) -> Code:
@@ -161,7 +162,7 @@ def _nvidia(result: Any, warps: int) -> Code:
         )
     number = {key: int(value) for key, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", usage)}
     spilled = number["STACK"] + number["LOCAL"]
-    return Code(number["REG"], spilled, result.metadata.shared, warps, text, result.asm["ttir"])
+    return Code(number["REG"], spilled, result.metadata.shared, warps, text, result.asm["ttir"], result.asm["ptx"])
 
 
 def _amd(result: Any, warps: int) -> Code:

@@ -28,7 +28,7 @@ from torch import Tensor
 from tryon_kernels.backends import INTERPRETED
 from tryon_kernels.triton.positions import read_position, read_tap
 from tryon_kernels.triton.sample import sample, sum_type
-from tryon_kernels.triton.tiles import family_of, gradient_tile, volume_tile
+from tryon_kernels.triton.tiles import gradient_tile, volume_tile
 
 # Of a sum of float32 products, from which on TensorFloat32's rounding is within the bound on that of a sum.
 LEAST_TERMS = 32
@@ -284,15 +284,15 @@ def _gather(
 def _precision(features: Tensor, terms: int) -> str:
     """How float32 is multiplied; other formats are multiplied exactly whatever this says.
 
-    As TensorFloat32, if the user allows it for matrix products. Else as three products of TensorFloat32 numbers on
-    NVIDIA's GPUs, where the sum has so many terms that what these leave out, 6 eps of each term, and the tensor cores'
-    own rounding are within the bound of a sum's rounding in float32 (docs/gpu.md); else exactly.
+    AMD's GPUs do it exactly. NVIDIA's as TensorFloat32, if the user allows it for matrix products, else as three
+    products of TensorFloat32 numbers, where the sum has so many terms that what these leave out, 6 eps of each term,
+    and the tensor cores' own rounding are within the bound on a sum's rounding in float32 (docs/gpu.md); else exactly.
     """
-    if features.dtype != torch.float32:
+    if features.dtype != torch.float32 or torch.version.hip is not None:
         return "ieee"
     if torch.backends.cuda.matmul.allow_tf32:
         return "tf32"
-    return "tf32x3" if terms >= LEAST_TERMS and family_of(features.device).splits_float32 else "ieee"
+    return "tf32x3" if terms >= LEAST_TERMS else "ieee"
 
 
 def multiply(

@@ -62,13 +62,12 @@ class CorrelationTile:
 class Family:
     """What differs between GPUs.
 
-    Warps of sampling; steps of channels under way; whether float32 is multiplied as three TensorFloat32 products, or
-    exactly; and tiles of gradients of half formats, with leaky ReLU and without, and of float32.
+    Warps of sampling; steps of channels under way; tiles of gradients of half formats, with leaky ReLU and without, and
+    of float32.
     """
 
     warps: int
     volume_stages: int
-    splits_float32: bool
     leaky_half_gradient: CorrelationTile
     half_gradient: CorrelationTile
     float32_gradient: CorrelationTile
@@ -94,7 +93,6 @@ ENOUGH_PROGRAMS = 2
 NVIDIA = Family(
     warps=4,
     volume_stages=3,
-    splits_float32=True,
     leaky_half_gradient=CorrelationTile(*_HALF_AS_WIDE, channels=32, warps=8, stages=2),
     half_gradient=CorrelationTile(*_WIDE, channels=32, warps=8, stages=2),
     float32_gradient=CorrelationTile(*_NARROW, channels=32, warps=4, stages=2),
@@ -104,7 +102,6 @@ NVIDIA = Family(
 CDNA = Family(
     warps=2,
     volume_stages=2,
-    splits_float32=False,
     leaky_half_gradient=CorrelationTile(*_NARROW, channels=32, warps=4, stages=2),
     half_gradient=CorrelationTile(*_NARROW, channels=32, warps=4, stages=2),
     float32_gradient=CorrelationTile(*_NARROW, channels=16, warps=4, stages=2),
