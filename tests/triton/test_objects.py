@@ -48,7 +48,7 @@ def fewest_warps(call: Call) -> int:
     if call.name == "correlation" and not call.planes:
         return 16  # with the next channels on their way, two blocks of 8 warps or four of 4 are enough
     if "correlation" in call.name:
-        return 8  # the band of weights, or samples and addresses of each number, take the registers of other blocks
+        return 8  # the weights of a tile, or samples and addresses of each number, take the registers of other blocks
     return 8 if call.dtype == torch.float64 else 12  # three blocks of 4 warps hide what a fourth waits for
 
 

@@ -1,19 +1,19 @@
-"""Correlation volume on a GPU, as banded matrix products on tensor cores.
+"""Correlation volume on a GPU, as matrix products on tensor cores.
 
 A program has a tile of centres in one map and the pixels around them in the other, as far as a part of the window
-reaches. Their channels' products are a small matrix, centres x around, of which the pairs in the window are a band:
+reaches. Their channels' products are a small matrix, centres x around, in which some pairs are in the window:
 
     around, 16 x 16 (radius 3: 14 x 14 of them)   pair of centre (i, j) and neighbour (v, u):
         . . . . . . . . . . . . . .                   dy = v - i, dx = u - j, counted from 0
-        . . . . . . . . . . . . . .                   in the band where 0 <= dy, dx < 2 radius + 1
+        . . . . . . . . . . . . . .                   in the window where 0 <= dy, dx < 2 radius + 1
         . . . . . . . . . . . . . .
         . . . o o o o o o o o . . .
         . . . o centres,  8 x 8 . .               A window larger than the part of it that the tile holds (9 x 9)
         . . . o o o o o o o o . . .               is worked through part by part.
         . . . . . . . . . . . . . .
 
-The volume is the band of that product. Both gradients are products too: of the same band, now of weights, with the
-pixels around. Nothing is added up by several programs, so results are the same whenever they are computed.
+The volume is the window's pairs of that product. Both gradients are products too: of a matrix of weights, 0 for all
+other pairs, with the pixels around. Nothing is added up by several programs, so results are the same whenever they are computed.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _sample_pixels(image, place, height, width, row_stride, column_stride, real,
 
 
 @triton.jit
-def _band(
+def _window_pairs(
     part_y, part_x, SIDE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DOWN: tl.constexpr,
     ACROSS: tl.constexpr, MIRRORED: tl.constexpr,
 ):  # fmt: skip
@@ -145,7 +145,7 @@ def _multiply(
     values = products * tl.full((1, 1), scale, number)
     if LEAKY:
         values = tl.where(values > 0, values, values * tl.full((1, 1), slope, number))
-    paired, of_centre, of_around = _band(part_y, part_x, SIDE, ROWS, COLUMNS, DOWN, ACROSS, False)
+    paired, of_centre, of_around = _window_pairs(part_y, part_x, SIDE, ROWS, COLUMNS, DOWN, ACROSS, False)
     to = volume + n * volume_n + (_offset(y, x, volume_y, volume_x) + of_centre * volume_c)[:, None]
     to += (of_around * volume_c)[None, :]
     tl.store(to, values.to(volume.dtype.element_ty), mask=paired & real[:, None])
@@ -159,7 +159,7 @@ def _gather_pairs(
 ):  # fmt: skip
     """The sums of a tile, one displacement after the other: for numbers that are not finite.
 
-    A matrix product also multiplies them with the zeros beside the band, which gives not a number.
+    A matrix product also multiplies them with the zeros of the other pairs, which gives not a number.
     """
     total = tl.zeros((real.shape[0], channel.shape[0]), number)
     for k in range(SIDE * SIDE):
@@ -187,12 +187,12 @@ def _read_weights(
     signs_y, signs_x, SIDE: tl.constexpr, LEAKY: tl.constexpr, SPLIT: tl.constexpr, MIRRORED: tl.constexpr,
     number: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DOWN: tl.constexpr, ACROSS: tl.constexpr,
 ):  # fmt: skip
-    """The band of weights, centres x around; 0 beside it.
+    """The weights of a window part's pairs, centres x around; 0 for all others.
 
     Split, it has two rows for a row of the tile: weights where the volume is above zero, and where it is not.
     """
     y, x, real = _pixels(top, left, ROWS, COLUMNS, height, width)
-    paired, of_centre, of_around = _band(part_y, part_x, SIDE, ROWS, COLUMNS, DOWN, ACROSS, MIRRORED)
+    paired, of_centre, of_around = _window_pairs(part_y, part_x, SIDE, ROWS, COLUMNS, DOWN, ACROSS, MIRRORED)
     paired &= real[:, None]
     if MIRRORED:
         y, x, real = _pixels(top + part_y - SIDE // 2, left + part_x - SIDE // 2, DOWN, ACROSS, height, width)

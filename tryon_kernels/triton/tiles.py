@@ -98,7 +98,7 @@ NVIDIA = Family(
     float32_gradient=CorrelationTile(*_NARROW, channels=32, warps=4, stages=2),
 )
 # AMD's. 2 warps are the 128 lanes that sampling's tiles are made for. Matrix cores multiply float32 exactly, 16 rows at
-# a time; a wide band of weights spills registers.
+# a time; a matrix of 64 x 256 weights spills registers.
 CDNA = Family(
     warps=2,
     volume_stages=2,
