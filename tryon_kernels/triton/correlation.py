@@ -13,7 +13,8 @@ reaches. Their channels' products are a small matrix, centres x around, in which
         . . . . . . . . . . . . . .
 
 The volume is the window's pairs of that product. Both gradients are products too: of a matrix of weights, 0 for all
-other pairs, with the pixels around. Nothing is added up by several programs, so results are the same whenever they are computed.
+other pairs, with the pixels around. Nothing is added up by several programs, so results are the same whenever they are
+computed.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def _window_pairs(
     return paired, -of_centre, of_around
 
 
-# Of these no value makes the code better: specialised on, each would only be compiled for again.
+# Triton compiles anew for arguments that are 1 or multiples of 16. Neither makes the code better of sizes, nor the
+# latter of strides of what is read and written number by number.
 _PLAIN = ["first_height", "first_width", "height", "width", "program_chunks"]
 _ANY_ALIGNMENT = [
     f"{name}_{axis}" for name in ("positions", "volume", "signs") for axis in ("n", "c", "y", "x", "axis")
