@@ -57,6 +57,7 @@ def _pixels(top, left, ROWS: tl.constexpr, COLUMNS: tl.constexpr, height, width)
 
 @triton.jit
 def _offset(y, x, row_stride, column_stride):
+    """Of pixels from the first one, in numbers."""
     return y.to(tl.int64) * row_stride + x.to(tl.int64) * column_stride
 
 
