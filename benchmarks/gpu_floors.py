@@ -16,6 +16,7 @@ from benchmarks.inputs import PYRAMID
 DOCUMENT = Path(__file__).parents[1] / "docs" / "gpu.md"
 BEGIN, END = "<!-- python -m benchmarks.gpu_floors --write -->", "<!-- end of what benchmarks.gpu_floors writes -->"
 LARGEST = PYRAMID[-1]
+CORRELATIONS = KERNELS[KERNELS.index("correlation") :]
 DISTINCT = [kernel for kernel in KERNELS if kernel not in ("gradient of input, deterministic", "gradient of second")]
 
 
@@ -29,9 +30,18 @@ def document() -> str:
             _table(DISTINCT, sizes, lambda kernel, dtype: [_amounts(least(kernel, Maps(s, dtype))) for s in PYRAMID]),
             f"The time that this takes at least, µs on {', '.join(DEVICES)}:",
             _table(DISTINCT, sizes, lambda kernel, dtype: [_floors(least(kernel, Maps(s, dtype))) for s in PYRAMID]),
-            f"What our kernels do at {LARGEST[0]} x {LARGEST[1]}: MB of memory, MB asked of L2, GFLOP; and the µs of"
-            " each on an A100, the longest of them bold:",
+            f"What our kernels do at {LARGEST[0]} x {LARGEST[1]}: MB of memory, MB asked of L2, GFLOP (on tensor"
+            " cores three products of TensorFloat32 for one of float32, counted as six of bfloat16); and the µs of each"
+            " on an A100, the longest of them bold:",
             _table(KERNELS, ["CUDA", "µs", "Triton", "µs"], _ours),
+            *(
+                text
+                for name in ("A100", "H100")
+                for text in (
+                    f"The longest of these times at each size on an {name}, µs, CUDA's and Triton's kernels:",
+                    _table(CORRELATIONS, sizes, lambda kernel, dtype, name=name: _both(kernel, dtype, name)),
+                )
+            ),
         ]
     )
 
@@ -39,6 +49,16 @@ def document() -> str:
 def _ours(kernel: str, dtype: str) -> list[str]:
     works = [ours(backend, kernel, Maps(LARGEST, dtype)) for backend in ("cuda", "triton")]
     return [cell for work in works for cell in (_traffic(work), _limits(work))]
+
+
+def _both(kernel: str, dtype: str, device: str) -> list[str]:
+    return [
+        ", ".join(
+            _short(max(ours(backend, kernel, Maps(size, dtype)).seconds(DEVICES[device]).values()) * 1e6)
+            for backend in ("cuda", "triton")
+        )
+        for size in PYRAMID
+    ]
 
 
 def _amounts(work: Work) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.gpu_work import BATCH, SIDE, Maps, Work, least
 from benchmarks.inputs import DTYPES, PYRAMID_CHANNELS, RADIUS
-from tryon_kernels.triton.tiles import CorrelationTile, correlation_tile
+from tryon_kernels.triton.tiles import NVIDIA, CorrelationTile, gradient_tile, volume_tile
 
 DEVICE_CODE = Path(__file__).parents[1] / "csrc/cuda/device"
 TAPS = 4
@@ -54,32 +54,38 @@ def sampling(kernel: str, maps: Maps) -> Work:
 
 
 def triton_volume(maps: Maps, sampled: bool) -> Work:
-    """A program: some columns of a row, one dy, all channels. Those of a row's dy follow each other."""
-    tile, needed = _tile(maps, gradient=False), least("warp_correlation" if sampled else "correlation", maps)
-    around, programs = _around_rows(maps, tile)
-    centres = SIDE * maps.features * (TAPS if sampled else 1)
-    cache = centres + around * PYRAMID_CHANNELS * maps.item + (SIDE * maps.positions if sampled else 0) + maps.volume
-    flops = SIDE * maps.sampling if sampled else 0
-    products = maps.products(2 * programs * tile.pixels * tile.columns * PYRAMID_CHANNELS)
-    return Work(needed.memory, cache, flops + products[0], products[1])
+    """A program: a tile of centres, a part of the window, all channels."""
+    features = _features(maps)
+    tile, needed = volume_tile(features, NVIDIA), least("warp_correlation" if sampled else "correlation", maps)
+    tiles, around = _around_tiles(maps, tile.rows, tile.columns, _reach(tile))
+    parts = tile.parts(SIDE)
+    centres = parts * maps.features * (TAPS if sampled else 1)
+    positions = parts * maps.positions if sampled else 0
+    cache = centres + around * PYRAMID_CHANNELS * maps.item + positions + maps.volume
+    flops = parts * maps.sampling if sampled else 0
+    tensor_flops = 2 * tiles * parts * _pairs(tile) * PYRAMID_CHANNELS * _products(maps)
+    return Work(needed.memory, cache, flops, tensor_flops)
 
 
 def triton_gradient(maps: Maps, sampled: bool, leaky: bool) -> Work:
-    """A program: some columns of a row, some channels, all dy; with leaky ReLU two products."""
-    tile, volumes = _tile(maps, gradient=True), 2 if leaky else 1
-    around, programs = _around_rows(maps, tile)
-    weights = PYRAMID_CHANNELS // tile.channels * (volumes * maps.volume + (SIDE * maps.positions if sampled else 0))
-    features = around * PYRAMID_CHANNELS * maps.item * (TAPS if sampled else 1)
-    flops = around / maps.pixels * maps.sampling if sampled else 0
-    products = maps.products(2 * programs * tile.pixels * tile.columns * PYRAMID_CHANNELS * volumes)
-    memory = _gradient_memory(maps, sampled, leaky)
-    return Work(memory, weights + features + maps.features, flops + products[0], products[1])
+    """A program: a tile of centres, all channels one step after the other; a half format's leaky ReLU has two products.
+
+    What is sampled is sampled before, to memory.
+    """
+    tile, volumes = gradient_tile(_features(maps), leaky, NVIDIA), 2 if leaky else 1
+    tiles, around = _around_tiles(maps, tile.rows, tile.columns, _reach(tile))
+    weights = tile.parts(SIDE) * volumes * maps.volume
+    split = 2 if leaky and maps.item == 2 else 1
+    tensor_flops = 2 * tiles * tile.parts(SIDE) * split * _pairs(tile) * PYRAMID_CHANNELS * _products(maps)
+    memory = _gradient_memory(maps, False, leaky)
+    work = Work(memory, weights + around * PYRAMID_CHANNELS * maps.item + maps.features, 0, tensor_flops)
+    return work + sampling("sample", maps) if sampled else work
 
 
 def cuda_volume(maps: Maps, sampled: bool) -> Work:
     """A block: a tile of rows and columns, all displacements, all channels; products without tensor cores."""
     rows, columns = 2 * constant("kDown"), constant("kAcross") * constant("kPixels")
-    tiles, around = _around_tiles(maps, rows, columns)
+    tiles, around = _around_tiles(maps, rows, columns, (SIDE, SIDE))
     centres = maps.features * (TAPS if sampled else 1)
     cache = centres + around * PYRAMID_CHANNELS * maps.item + (maps.positions if sampled else 0) + maps.volume
     # Threads for all rows around a group of two rows compute pairs outside of the window too.
@@ -91,7 +97,7 @@ def cuda_volume(maps: Maps, sampled: bool) -> Work:
 def cuda_gradient(maps: Maps, sampled: bool, leaky: bool) -> Work:
     """A block: a tile of rows and columns, all displacements, all channels one chunk after the other."""
     side = constant("kGatherTile")
-    tiles, around = _around_tiles(maps, side, side)
+    tiles, around = _around_tiles(maps, side, side, (SIDE, SIDE))
     weights = (2 if leaky else 1) * maps.volume + (around / maps.pixels * maps.positions if sampled else 0)
     features = around * PYRAMID_CHANNELS * maps.item * (TAPS if sampled else 1)
     products = 2 * tiles * side**2 * SIDE**2 * PYRAMID_CHANNELS
@@ -116,24 +122,41 @@ def _gradient_memory(maps: Maps, sampled: bool, leaky: bool) -> float:
     return (2 if leaky else 1) * maps.volume + 2 * maps.features + (maps.positions if sampled else 0)
 
 
-def _around_rows(maps: Maps, tile: CorrelationTile) -> tuple[int, int]:
-    """Pixels that programs read around their own, over all dy and images; and how many programs there are."""
-    starts = range(0, maps.width, tile.pixels)
-    columns = sum(inside(start - RADIUS, tile.pixels + 2 * RADIUS, maps.width) for start in starts)
-    rows = sum(inside(y - RADIUS, SIDE, maps.height) for y in range(maps.height))
-    return BATCH * rows * columns, BATCH * SIDE * maps.height * len(starts)
+def _around_tiles(maps: Maps, rows: int, columns: int, reach: tuple[int, int]) -> tuple[int, int]:
+    """How many tiles there are, over all images, and how many pixels they and their surroundings have.
 
-
-def _around_tiles(maps: Maps, rows: int, columns: int) -> tuple[int, int]:
-    """How many tiles there are, over all images, and how many pixels they and their surroundings have."""
+    Surroundings reach over so many displacements down and across at a time, until all of the window is seen.
+    """
     down, across = range(0, maps.height, rows), range(0, maps.width, columns)
     around = math.prod(
-        sum(inside(start - RADIUS, tile + 2 * RADIUS, size) for start in starts)
-        for starts, tile, size in ((down, rows, maps.height), (across, columns, maps.width))
+        sum(
+            inside(start - RADIUS + part, tile + min(seen, SIDE - part) - 1, size)
+            for start in starts
+            for part in range(0, SIDE, seen)
+        )
+        for starts, tile, size, seen in (
+            (down, rows, maps.height, reach[0]),
+            (across, columns, maps.width, reach[1]),
+        )
     )
     return BATCH * len(down) * len(across), BATCH * around
 
 
-def _tile(maps: Maps, gradient: bool) -> CorrelationTile:
+def _reach(tile: CorrelationTile) -> tuple[int, int]:
+    """Displacements down and across that a tile sees at a time."""
+    return tile.down - tile.rows + 1, tile.across - tile.columns + 1
+
+
+def _pairs(tile: CorrelationTile) -> int:
+    """That are multiplied, in the window or not."""
+    return tile.rows * tile.columns * tile.down * tile.across
+
+
+def _products(maps: Maps) -> float:
+    """Of bfloat16 in the time of one of these maps' numbers: float32 takes three of TensorFloat32, half as fast."""
+    return 6 if maps.item == 4 else 1
+
+
+def _features(maps: Maps) -> torch.Tensor:
     features = torch.empty(1, PYRAMID_CHANNELS, 2, 2, dtype=DTYPES[maps.dtype_name], device="meta")
-    return correlation_tile(features, RADIUS, gradient)
+    return features.to(memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ void launch_tiles(const Tensor& volume, Multiplication<T> work, int64_t tiles_ac
   const int64_t tiles_down = parts(volume.size(2), FirstTile<kRows>::kRows);
   work.tiles_across = static_cast<unsigned>(tiles_across);
   work.tiles_down = static_cast<unsigned>(tiles_down);
-  const int64_t blocks = volume.size(0) * tiles_down * tiles_across * work.pieces * work.pieces;
+  const int64_t blocks = volume.size(0) * tiles_down * tiles_across * work.window_parts * work.window_parts;
   launch("correlation", volume, multiply_tile<T, kRows, kSampled>, dim3(static_cast<unsigned>(blocks)),
          dim3(kMultiplyThreads), kMultipliedBytes<T, kRows> + kPlaceBytes<T, kRows, kSampled>, work);
 }
@@ -22,7 +22,7 @@ void launch_multiply(const Tensor& volume, const Multiplication<T>& work) {
   const int64_t tiles_across = parts(volume.size(3), kMultipliedColumns);
   if constexpr (!std::is_same_v<T, double>) {
     const int64_t tiles = volume.size(0) * parts(volume.size(2), FirstTile<2>::kRows) * tiles_across;
-    if (tiles * work.pieces * work.pieces >= kEnough * multiprocessors())
+    if (tiles * work.window_parts * work.window_parts >= kEnough * multiprocessors())
       return launch_tiles<T, 2, kSampled>(volume, work, tiles_across);
   }
   launch_tiles<T, 1, kSampled>(volume, work, tiles_across);
@@ -31,7 +31,7 @@ void launch_multiply(const Tensor& volume, const Multiplication<T>& work) {
 }  // namespace
 
 void multiply(const Tensor& first, const Tensor& second, const std::optional<Tensor>& positions, Tensor volume,
-              std::optional<double> negative_slope, int64_t coordinates, bool border) {
+              double scale, std::optional<double> negative_slope, int64_t coordinates, bool border) {
   with_number_type("first", first, [&](auto number) {
     using T = decltype(number);
     Multiplication<T> work = {};
@@ -41,8 +41,8 @@ void multiply(const Tensor& first, const Tensor& second, const std::optional<Ten
     work.placing = {static_cast<Coordinates>(coordinates), border};
     work.volume = image_of<T>(volume);
     work.side = window_side(volume);
-    work.pieces = static_cast<int>(parts(work.side, kPiece));
-    work.scale = 1 / static_cast<Wide<T>>(second.size(1));
+    work.window_parts = static_cast<int>(parts(work.side, kWindowPart));
+    work.scale = static_cast<Wide<T>>(scale);
     work.negative_slope = static_cast<Wide<T>>(negative_slope.value_or(1));
     if (positions) {
       launch_multiply<T, true>(volume, work);

@@ -45,7 +45,8 @@ def test_our_kernels_do_no_less_than_what_must_be_done(kernel: str, backend: str
             assert done.memory >= needed.memory
             assert done.cache >= needed.cache
             assert done.flops + done.tensor_flops >= needed.flops + needed.tensor_flops
-            assert dtype == "bf16" or done.tensor_flops == 0
+            on_tensor_cores = backend == "triton" and ("correlation" in kernel or "gradient" in kernel)
+            assert dtype == "bf16" or done.tensor_flops == 0 or on_tensor_cores
 
 
 def test_a_device_takes_as_long_as_its_slowest_part() -> None:

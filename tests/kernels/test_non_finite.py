@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -153,3 +155,28 @@ def test_a_warped_correlation_spreads_nan_only_where_a_tap_and_the_window_reach(
     expected = torch.zeros(7, 7, dtype=torch.bool)
     expected[2:4, 2:4] = expected[:2, :2] = True
     assert torch.equal(touched, expected)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("negative_slope", [None, 0.1])
+@pytest.mark.parametrize("place", ["first", "second", "grad_output"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_correlations_gradients_spread_what_is_not_finite_only_where_the_window_reaches(
+    dtype: torch.dtype, value: float, place: str, negative_slope: float | None, layout: str
+) -> None:
+    given = {name: features(1, 18, 5, 20, seed=seed).to(dtype) for seed, name in enumerate(("first", "second"))}
+    given["grad_output"] = features(1, 9, 5, 20, seed=2).to(dtype)
+    given[place][0, 2, 3, 11] = value
+    maps = tuple(LAYOUTS[layout](given[name]) for name in ("first", "second"))
+    results = []
+    for backend in ("eager", COMPILED):
+        with tk.use_backend(backend):
+            correlation = partial(tk.correlation, radius=1, negative_slope=negative_slope)
+            results.append(run(correlation, maps, given["grad_output"]))
+    eager, compiled = results
+    for mine, expected in zip(compiled.gradients, eager.gradients, strict=True):
+        finite = expected.isfinite()
+        assert torch.equal(mine.isfinite(), finite)
+        torch.testing.assert_close(mine[~finite], expected[~finite], equal_nan=True)
+        assert finite.any()

@@ -16,7 +16,7 @@ from triton.compiler import ASTSource
 
 from tryon_kernels.triton.correlation import _gather, _multiply
 from tryon_kernels.triton.sample import _differentiate_input, _differentiate_positions, _sample
-from tryon_kernels.triton.tiles import CDNA, NVIDIA, correlation_tile, sample_tile
+from tryon_kernels.triton.tiles import CDNA, NVIDIA, gradient_tile, sample_tile, volume_tile
 
 FAMILIES = {
     **dict.fromkeys(("sm_80", "sm_86", "sm_90", "sm_100", "sm_120"), NVIDIA),
@@ -38,7 +38,6 @@ KERNELS = {
     "correlation, gradient of first": _gather,
     "correlation, gradient of second": _gather,
     "warp_correlation": _multiply,
-    "warp_correlation, gradient of second": _gather,
 }
 
 
@@ -61,13 +60,19 @@ class Call:
         """The type of positions and sums."""
         return "fp64" if self.dtype == torch.float64 else "fp32"
 
+    @property
+    def precision(self) -> str:
+        """How float32 is multiplied, unless the user allows TensorFloat32."""
+        return "tf32x3" if self.dtype == torch.float32 and TARGETS[self.target].backend == "cuda" else "ieee"
+
     def tile(self) -> Any:
         """What a program works on."""
         layout = torch.contiguous_format if self.planes else torch.channels_last
         features = torch.empty(1, 256, 2, 2, dtype=self.dtype, device="meta").to(memory_format=layout)
         family = FAMILIES[self.target]
         if "correlation" in self.name:
-            return correlation_tile(features, RADIUS, "gradient" in self.name, family)
+            gradient = "gradient" in self.name
+            return gradient_tile(features, self.leaky, family) if gradient else volume_tile(features, family)
         if "gradient of input" in self.name:
             sums = torch.int64 if "deterministic" in self.name else torch.promote_types(self.dtype, torch.float32)
             return sample_tile(features.to(sums), adding=True, family=family)
@@ -84,6 +89,7 @@ class Code:
     warps: int
     text: str
     types: str  # the kernel in Triton's own language, with the type of every value
+    ptx: str = ""  # of NVIDIA's
 
 
 def compiled(call: Call) -> Code:
@@ -92,15 +98,19 @@ def compiled(call: Call) -> Code:
     constants = _constants(call, tile)
     types = {argument: _type(argument, call) for argument in kernel.arg_names}
     signature = {argument: "constexpr" if argument in constants else types[argument] for argument in types}
-    # As at a call: pointers of torch's tensors and most of their strides are multiples of 16.
+    # As at a call: pointers of torch's tensors are multiples of 16, and so are most strides that are looked at.
+    unaligned = {parameter.num for parameter in kernel.params if parameter.do_not_specialize_on_alignment}
     attributes = {
         (index,): [["tt.divisibility", 16]]
         for index, (argument, kind) in enumerate(signature.items())
         if kind.startswith("*") or argument.endswith(("_n", "_c", "_y", "_x")) or argument == "channels"
-        if kind != "constexpr"
+        if kind != "constexpr" and index not in unaligned
     }
     source = ASTSource(kernel, signature, constants, attributes)
-    result = triton.compile(source, target=target, options={"num_warps": tile.warps})
+    options = {"num_warps": tile.warps}
+    if "correlation" in call.name:
+        options["num_stages"] = tile.stages
+    result = triton.compile(source, target=target, options=options)
     return _nvidia(result, tile.warps) if target.backend == "cuda" else _amd(result, tile.warps)
 
 
@@ -110,18 +120,18 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
         "coordinates": 1,
         "border": True,
         "number": triton.language.dtype(call.wide),
-        "PIXELS": tile.pixels,
         "CHANNELS": tile.channels,
         "FIXED": "deterministic" in call.name,
         "SIDE": 2 * RADIUS + 1,
         "LEAKY": call.leaky,
         "SAMPLED": "warp" in call.name,
         "MIRRORED": "second" in call.name,
-        "precision": "ieee",
-        "COLUMNS": getattr(tile, "columns", 0),
+        "precision": call.precision,
     }
     if "correlation" in call.name:
-        constants |= {"scale": 1 / 256, "slope": 0.1}
+        constants |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "DOWN": tile.down, "ACROSS": tile.across}
+    else:
+        constants["PIXELS"] = tile.pixels
     # Triton makes a constant of each argument that is 1: the stride along which numbers lie together.
     constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
     return {name: value for name, value in constants.items() if name in names}
@@ -135,8 +145,8 @@ def _type(argument: str, call: Call) -> str:
         return "*i64" if deterministic else f"*{call.wide}"
     if argument == "unusual":
         return "*i32" if deterministic else f"*{call.wide}"
-    if argument == "scale" and "sample" in call.name:
-        return "*fp64" if deterministic else f"*{call.wide}"
+    if argument in ("scale", "slope"):
+        return "fp64" if "correlation" in call.name else "*fp64" if deterministic else f"*{call.wide}"
     if argument in ("input", "output", "grad_output", "first", "second", "volume", "grad_volume", "other", "gradient"):
         return f"*{DTYPES[call.dtype]}"
     return "i64" if argument.endswith(("_n", "_c", "_y", "_x", "_axis")) else "i32"
@@ -152,7 +162,7 @@ def _nvidia(result: Any, warps: int) -> Code:
         )
     number = {key: int(value) for key, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", usage)}
     spilled = number["STACK"] + number["LOCAL"]
-    return Code(number["REG"], spilled, result.metadata.shared, warps, text, result.asm["ttir"])
+    return Code(number["REG"], spilled, result.metadata.shared, warps, text, result.asm["ttir"], result.asm["ptx"])
 
 
 def _amd(result: Any, warps: int) -> Code:

@@ -23,43 +23,89 @@ class SampleTile:
 
 @dataclass(frozen=True)
 class CorrelationTile:
-    """Pixels of a row, columns around them, and channels at a time; `columns` holds pixels + 2 radius."""
+    """Centres of one program, rows x columns; pixels around them, down x across, powers of two; channels at a time.
 
-    pixels: int
+    `stages` are the channels' steps whose reads are under way at a time.
+    """
+
+    rows: int
     columns: int
+    down: int
+    across: int
     channels: int
     warps: int
+    stages: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What the kernels are compiled for."""
+        return self.rows, self.columns, self.down, self.across, self.channels
+
+    def count(self, features: Tensor) -> int:
+        """Tiles of all images."""
+        count, _, height, width = features.shape
+        return count * -(-height // self.rows) * -(-width // self.columns)
+
+    def parts(self, side: int) -> int:
+        """Parts of a window of side x side displacements that a tile sees one after the other."""
+        return -(-side // (self.down - self.rows + 1)) * -(-side // (self.across - self.columns + 1))
+
+    def shared_out(self, features: Tensor) -> tuple[int, int]:
+        """Programs that share a tile's channels, and steps of channels that each has: so that all are at work."""
+        chunks = -(-features.shape[1] // self.channels)
+        wanted = -(-ENOUGH_PROGRAMS * multiprocessors(features.device) // self.count(features))
+        steps = -(-chunks // wanted)
+        return -(-chunks // steps), steps
 
 
 @dataclass(frozen=True)
 class Family:
-    """What differs between GPUs: warps of sampling and of a volume, and channels of a gradient of float32 maps."""
+    """What differs between GPUs.
+
+    Warps of sampling; steps of channels under way; tiles of gradients of half formats, with leaky ReLU and without, and
+    of float32.
+    """
 
     warps: int
-    gradient_channels: int
+    volume_stages: int
+    leaky_half_gradient: CorrelationTile
+    half_gradient: CorrelationTile
+    float32_gradient: CorrelationTile
 
-
-# From sm_80 to sm_120 machine code shows no reason for a difference. A gradient of float32 maps is multiplied without
-# tensor cores: twice as many channels spill registers on sm_100 and sm_120, and on sm_80 and sm_86 of maps in planes.
-NVIDIA = Family(warps=4, gradient_channels=16)
-# 2 warps are the 128 lanes that tiles are made for. With 4, reads are 8 bytes a lane, and both halves of a volume's 16
-# x 32 products are computed twice. Matrix cores multiply float32 too: 64 channels of a gradient are a product a warp.
-CDNA = Family(warps=2, gradient_channels=64)
 
 # Channels together: 16 bytes a lane along channels, and a pixel's position is read for 64 of them.
 _TOGETHER = 64
 # Adding to four taps by atomic operations takes many registers a number, as 64-bit integers most of all.
 _ADDED = 32
-_PIXELS = 16  # for a product the least that tensor cores take; more would multiply more pairs outside of the window
+_PIXELS = 16
 # Planes: a warp along pixels, so that neighbours' taps share lines; a few planes for each position.
 _PLANES = SampleTile(pixels=128, channels=4, warps=4)
 
-_CHANNELS = 64
-_CHANNELS_OF_FLOAT32 = 32  # of a volume: 16 bytes a lane
-# float64 is multiplied without tensor cores: all products of a step are in registers, beside samples for a volume.
-_CHANNELS_OF_FLOAT64, _GRADIENT_CHANNELS_OF_FLOAT64 = 2, 4
-_LEAST_COLUMNS = 32
-_GRADIENT_WARPS = 4
+# Correlation: 8 x 8 centres are the 64 rows of Hopper's and Blackwell's widest matrix instructions, and what a tile
+# reads around itself is 3 times the tile (radius 3). The leaky gradient of a half format is two products, of 4 x 8
+# centres each. Where float32 is multiplied as three products, or without tensor cores, arithmetic is what takes long:
+# of 2 x 8 centres times 8 x 16 neighbours more are in the window.
+_WIDE, _HALF_AS_WIDE, _NARROW = (8, 8, 16, 16), (4, 8, 16, 16), (2, 8, 8, 16)
+_FLOAT64_GRADIENT = CorrelationTile(*_NARROW, channels=16, warps=4, stages=2)
+# Programs on a multiprocessor, of which gradients share out the channels of small maps.
+ENOUGH_PROGRAMS = 2
+
+NVIDIA = Family(
+    warps=4,
+    volume_stages=3,
+    leaky_half_gradient=CorrelationTile(*_HALF_AS_WIDE, channels=32, warps=8, stages=2),
+    half_gradient=CorrelationTile(*_WIDE, channels=32, warps=8, stages=2),
+    float32_gradient=CorrelationTile(*_NARROW, channels=32, warps=4, stages=2),
+)
+# AMD's. 2 warps are the 128 lanes that sampling's tiles are made for. Matrix cores multiply float32 exactly, 16 rows at
+# a time; a matrix of 64 x 256 weights spills registers.
+CDNA = Family(
+    warps=2,
+    volume_stages=2,
+    leaky_half_gradient=CorrelationTile(*_NARROW, channels=32, warps=4, stages=2),
+    half_gradient=CorrelationTile(*_NARROW, channels=32, warps=4, stages=2),
+    float32_gradient=CorrelationTile(*_NARROW, channels=16, warps=4, stages=2),
+)
 
 
 @lru_cache
@@ -68,6 +114,12 @@ def family_of(device: torch.device) -> Family:
     if device.type == "cuda" and torch.version.hip:
         return CDNA if torch.cuda.get_device_properties(device).gcnArchName.startswith("gfx9") else NVIDIA
     return NVIDIA
+
+
+@lru_cache
+def multiprocessors(device: torch.device) -> int:
+    """Of a device's GPU; Triton's interpreter has one program at a time."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
 def sample_tile(input: Tensor, adding: bool = False, family: Family | None = None) -> SampleTile:
@@ -80,20 +132,21 @@ def sample_tile(input: Tensor, adding: bool = False, family: Family | None = Non
     return SampleTile(_PIXELS, channels, (family or family_of(input.device)).warps)
 
 
-def correlation_tile(
-    features: Tensor, radius: int, gradient: bool = False, family: Family | None = None
-) -> CorrelationTile:
-    """The tile for features like these and a window of this radius, for the volume or for a gradient."""
+def volume_tile(features: Tensor, family: Family | None = None) -> CorrelationTile:
+    """The tile of a volume of features like these."""
+    stages = (family or family_of(features.device)).volume_stages
+    if features.dtype.itemsize == 2:
+        together = features.stride(1) == 1  # else each number that is read has an address of its own
+        return CorrelationTile(*_WIDE, channels=32 if together else 16, warps=8, stages=stages)
+    channels = 8 if features.dtype == torch.float64 else 16
+    return CorrelationTile(*_NARROW, channels=channels, warps=4, stages=stages)
+
+
+def gradient_tile(features: Tensor, leaky: bool, family: Family | None = None) -> CorrelationTile:
+    """The tile of a gradient, from features like these and a volume with leaky ReLU or without."""
     family = family or family_of(features.device)
-    channels = features.shape[1]
-    columns = _LEAST_COLUMNS
-    while columns < _PIXELS + 2 * radius:
-        columns *= 2
-    warps = _GRADIENT_WARPS if gradient else family.warps
     if features.dtype == torch.float64:
-        channels = _GRADIENT_CHANNELS_OF_FLOAT64 if gradient else _CHANNELS_OF_FLOAT64
-        return CorrelationTile(_PIXELS, columns, channels, warps)
-    most = _CHANNELS
+        return _FLOAT64_GRADIENT
     if features.dtype == torch.float32:
-        most = family.gradient_channels if gradient else _CHANNELS_OF_FLOAT32
-    return CorrelationTile(_PIXELS, columns, channels=most if channels > 16 else 16, warps=warps)
+        return family.float32_gradient
+    return family.leaky_half_gradient if leaky else family.half_gradient

@@ -7,15 +7,15 @@
 
 // The gradient of either map of a correlation, which is a weighted sum of the other map's neighbours:
 //
-//   gradient[c, y, x] = 1/C * sum over dy, dx of w[dy, dx, y, x] * other[c, y + dy, x + dx]
+//   gradient[c, y, x] = scale * sum over dy, dx of w[dy, dx, y, x] * other[c, y + dy, x + dx]
 //
 //   of first    w[dy, dx, y, x] = G[k(dy, dx), y, x]
 //   of second   w[dy, dx, y, x] = G[k(-dy, -dx), y + dy, x + dx], 0 outside
 //
 // with G the volume's gradient, times the negative slope where the volume is not positive. A block computes a tile of
 // pixels in some chunks of channels. The window's weights stay in shared memory while chunk after chunk of `other` is
-// brought there; a window larger than a piece is worked through piece by piece. A thread has 2 rows of 4 pixels and one
-// vector of channels; a row of `other` serves both rows, at neighbouring dy:
+// brought there; a window larger than a window part is worked through part by part. A thread has 2 rows of 4 pixels and
+// one vector of channels; a row of `other` serves both rows, at neighbouring dy:
 //
 //   reads of 16 bytes           10 of `other` and 2 * 7 of weights
 //   multiply-adds of 16 bytes   2 * 7 * 4
@@ -24,7 +24,6 @@
 // shared memory of a block then serves twice as many threads. The two sums are added in the end, always in this order.
 namespace tryon_kernels::cuda {
 
-constexpr int kGatherPiece = 7;   // displacements along an axis that are worked through at a time
 constexpr int kGatherRows = 2;    // of a thread
 constexpr int kGatherPixels = 4;  // of each row
 constexpr int kGatherTile = 8;    // pixels along an axis
@@ -34,13 +33,13 @@ constexpr int kTilePixels = kGatherTile * kGatherTile;
 constexpr int kPixelGroups = kTilePixels / (kGatherRows * kGatherPixels);
 constexpr int kGatherThreads = kGatherVectors * kPixelGroups * kGatherHalves;
 
-constexpr int kOtherSide = kGatherTile + kGatherPiece - 1;
+constexpr int kOtherSide = kGatherTile + kWindowPart - 1;
 using OtherTile = Tile<kOtherSide, kOtherSide, kOtherSide, 1, kGatherVectors>;
 // Sums of a thread's channels, in the place of `other`.
 using SumTile = Tile<kGatherTile, kGatherTile, kGatherTile, 1, kGatherVectors>;
 
 constexpr int kWeightPitch = kTilePixels + 4;  // a gap, so that different displacements are in different banks
-constexpr int kWeights = kGatherPiece * kGatherPiece * kWeightPitch;
+constexpr int kWeights = kWindowPart * kWindowPart * kWeightPitch;
 template <class T>
 constexpr int kGatherChunk = kGatherVectors * kLanes<T>;
 template <class T>
@@ -70,32 +69,32 @@ struct Gathering {
 };
 
 // A block's image, its tile's upper left pixel and its channels.
-struct GatheredPart {
+struct GatheredBlock {
   int64_t n;
   int y, x, channel, end;
 };
 
 template <class T>
-__device__ __forceinline__ GatheredPart gathered_part(const Gathering<T>& work) {
+__device__ __forceinline__ GatheredBlock gathered_block(const Gathering<T>& work) {
   unsigned index = blockIdx.x;
-  GatheredPart part;
-  part.channel = index % work.blocks_of_tile * work.chunks_of_block * kGatherChunk<T>, index /= work.blocks_of_tile;
-  part.x = index % work.tiles_across * kGatherTile, index /= work.tiles_across;
-  part.y = index % work.tiles_down * kGatherTile;
-  part.n = index / work.tiles_down;
-  const int end = part.channel + work.chunks_of_block * kGatherChunk<T>;
-  part.end = end < work.other.channels ? end : work.other.channels;
-  return part;
+  GatheredBlock block;
+  block.channel = index % work.blocks_of_tile * work.chunks_of_block * kGatherChunk<T>, index /= work.blocks_of_tile;
+  block.x = index % work.tiles_across * kGatherTile, index /= work.tiles_across;
+  block.y = index % work.tiles_down * kGatherTile;
+  block.n = index / work.tiles_down;
+  const int end = block.channel + work.chunks_of_block * kGatherChunk<T>;
+  block.end = end < work.other.channels ? end : work.other.channels;
+  return block;
 }
 
-// A piece of the window: its first displacement, counted from 0, and how many there are.
-struct Piece {
+// A window part: its first displacement, counted from 0, and how many there are.
+struct WindowPart {
   int dy, dx, rows, columns;
 };
 
-__device__ __forceinline__ Piece piece_at(int side, int dy, int dx) {
+__device__ __forceinline__ WindowPart window_part_at(int side, int dy, int dx) {
   const int rows = side - dy, columns = side - dx;
-  return {dy, dx, rows < kGatherPiece ? rows : kGatherPiece, columns < kGatherPiece ? columns : kGatherPiece};
+  return {dy, dx, rows < kWindowPart ? rows : kWindowPart, columns < kWindowPart ? columns : kWindowPart};
 }
 
 // The value of a volume that pixel (y, x) needs for each displacement: steps from one displacement to the next.
@@ -126,15 +125,15 @@ struct VolumeWalks {
   VolumeWalk<T> gradient, sign;
 };
 
-// Threads go along what lies together in the volume. Displacements beyond the piece have no weights.
+// Threads go along what lies together in the volume. Displacements beyond the window part have no weights.
 template <class T>
-__device__ __forceinline__ void fill_weights(const Gathering<T>& work, const GatheredPart& part, const Piece& piece,
-                                             const VolumeWalks<T>& walks, Wide<T>* weights) {
+__device__ __forceinline__ void fill_weights(const Gathering<T>& work, const GatheredBlock& block,
+                                             const WindowPart& part, const VolumeWalks<T>& walks, Wide<T>* weights) {
   const int reach = work.mirrored ? work.side / 2 : 0;
   const VolumeWalk<T> gradient = walks.gradient, sign = walks.sign;
   const auto fill = [&](int displacement, int pixel) {
-    const int dy = piece.dy + displacement / kGatherPiece, dx = piece.dx + displacement % kGatherPiece;
-    const int y = part.y + pixel / kGatherTile, x = part.x + pixel % kGatherTile;
+    const int dy = part.dy + displacement / kWindowPart, dx = part.dx + displacement % kWindowPart;
+    const int y = block.y + pixel / kGatherTile, x = block.x + pixel % kGatherTile;
     const int at_y = work.mirrored ? y + dy - reach : y, at_x = work.mirrored ? x + dx - reach : x;
     const bool inside = at_y >= 0 && at_y < work.height && at_x >= 0 && at_x < work.width;
     Wide<T> weight = 0;
@@ -145,9 +144,9 @@ __device__ __forceinline__ void fill_weights(const Gathering<T>& work, const Gat
     weights[displacement * kWeightPitch + pixel] = weight;
   };
   if (work.grad_volume.channel == 1) {
-    share_out<kGatherPiece * kGatherPiece, kTilePixels, kGatherThreads>(fill);
+    share_out<kWindowPart * kWindowPart, kTilePixels, kGatherThreads>(fill);
   } else {
-    share_out<kTilePixels, kGatherPiece * kGatherPiece, kGatherThreads>(
+    share_out<kTilePixels, kWindowPart * kWindowPart, kGatherThreads>(
         [&](int pixel, int displacement) { fill(displacement, pixel); });
   }
 }
@@ -167,23 +166,23 @@ __device__ __forceinline__ GatherThread gather_thread() {
 template <class T>
 using Sums = Channels<T>[kGatherRows][kGatherPixels];
 
-// Adds one row of `other`, times the weights of the thread's rows that see it in the piece. Products with displacements
-// beyond the piece are left out, for there 0 times infinity would be no number.
+// Adds one row of `other`, times the weights of the thread's rows that see it in the window part. Products with
+// displacements beyond the window part are left out, for there 0 times infinity would be no number.
 template <class T>
-__device__ __forceinline__ void gather_row(const Piece& piece, int below, const Channels<T>* neighbours,
+__device__ __forceinline__ void gather_row(const WindowPart& part, int below, const Channels<T>* neighbours,
                                            const Wide<T>* weights, Sums<T>& sums) {
   Channels<T> seen[kGatherPixels];  // a window that slides along the row
 #pragma unroll
   for (int i = 0; i + 1 < kGatherPixels; ++i) seen[i] = neighbours[i];
 #pragma unroll
-  for (int dx = 0; dx < kGatherPiece; ++dx) {
-    if (dx >= piece.columns) break;
+  for (int dx = 0; dx < kWindowPart; ++dx) {
+    if (dx >= part.columns) break;
     seen[(dx + kGatherPixels - 1) % kGatherPixels] = neighbours[dx + kGatherPixels - 1];
 #pragma unroll
     for (int row = 0; row < kGatherRows; ++row) {
       const int dy = below - row;
-      if (dy < 0 || dy >= piece.rows) continue;
-      const Wide<T>* const from = weights + (dy * kGatherPiece + dx) * kWeightPitch + row * kGatherTile;
+      if (dy < 0 || dy >= part.rows) continue;
+      const Wide<T>* const from = weights + (dy * kWindowPart + dx) * kWeightPitch + row * kGatherTile;
 #pragma unroll
       for (int i = 0; i < kGatherPixels; i += kLanes<T>) {
         const Channels<T> weight = load_vector(from + i);
@@ -199,13 +198,13 @@ __device__ __forceinline__ void gather_row(const Piece& piece, int below, const 
 }
 
 template <class T>
-__device__ __forceinline__ void gather_piece(const Piece& piece, const GatherThread& thread, const Channels<T>* other,
-                                             const Wide<T>* weights, Sums<T>& sums) {
+__device__ __forceinline__ void gather_window_part(const WindowPart& part, const GatherThread& thread,
+                                                   const Channels<T>* other, const Wide<T>* weights, Sums<T>& sums) {
   other += thread.vector * OtherTile::kPlane + OtherTile::slot(thread.row, thread.column);
   weights += thread.row * kGatherTile + thread.column;
 #pragma unroll 1
-  for (int below = thread.half; below < piece.rows + kGatherRows - 1; below += kGatherHalves)
-    gather_row<T>(piece, below, other + OtherTile::slot(below, 0), weights, sums);
+  for (int below = thread.half; below < part.rows + kGatherRows - 1; below += kGatherHalves)
+    gather_row<T>(part, below, other + OtherTile::slot(below, 0), weights, sums);
 }
 
 // The sums of both halves of the threads, in the tile.
@@ -234,14 +233,14 @@ __device__ __forceinline__ void add_halves(const GatherThread& thread, const Sum
 
 // Threads go along what lies together in the gradient.
 template <class T>
-__device__ __forceinline__ void store_gradient(const Gathering<T>& work, const GatheredPart& part, int channel,
+__device__ __forceinline__ void store_gradient(const Gathering<T>& work, const GatheredBlock& block, int channel,
                                                const Channels<T>* tile) {
   const Image<T>& gradient = work.gradient;
-  T* const to = gradient.data + part.n * gradient.image + channel * gradient.channel + part.y * gradient.row +
-                part.x * gradient.column;
+  T* const to = gradient.data + block.n * gradient.image + channel * gradient.channel + block.y * gradient.row +
+                block.x * gradient.column;
   const auto store = [&](int lane, int pixel) {
     const int row = pixel / kGatherTile, column = pixel % kGatherTile;
-    if (part.y + row >= work.height || part.x + column >= work.width || channel + lane >= part.end) return;
+    if (block.y + row >= work.height || block.x + column >= work.width || channel + lane >= block.end) return;
     const Channels<T>& sums = tile[lane / kLanes<T> * SumTile::kPlane + SumTile::slot(row, column)];
     T* const of_pixel = to + row * gradient.row + column * gradient.column;
     of_pixel[lane * gradient.channel] = narrow<T>(sums.value[lane % kLanes<T>] * work.scale);
@@ -253,20 +252,21 @@ __device__ __forceinline__ void store_gradient(const Gathering<T>& work, const G
   }
 }
 
-// What of a piece is the same for all channels: its weights, and where the pixels of `other` are.
+// What of a window part is the same for all channels: its weights, and where the pixels of `other` are.
 template <class T, bool kSampled>
-__device__ __forceinline__ void prepare_piece(const Gathering<T>& work, const GatheredPart& part, const Piece& piece,
-                                              const Map<T>& other, const VolumeWalks<T>& walks, Wide<T>* weights,
-                                              OtherPixel<T, kSampled>* pixels) {
+__device__ __forceinline__ void prepare_window_part(const Gathering<T>& work, const GatheredBlock& block,
+                                                    const WindowPart& part, const Map<T>& other,
+                                                    const VolumeWalks<T>& walks, Wide<T>* weights,
+                                                    OtherPixel<T, kSampled>* pixels) {
   const int radius = work.side / 2;
-  Window<T> around = {other, part.y + piece.dy - radius, part.x + piece.dx - radius};
+  Window<T> around = {other, block.y + part.dy - radius, block.x + part.dx - radius};
   around.map.height = work.height, around.map.width = work.width;  // what is sampled is as large as the gradient
   if constexpr (kSampled) {
-    place_samples<OtherTile, kGatherThreads>(other, work.positions, work.placing, part.n, around, pixels);
+    place_samples<OtherTile, kGatherThreads>(other, work.positions, work.placing, block.n, around, pixels);
   } else {
     place_pixels<OtherTile, kGatherThreads>(around, pixels);
   }
-  fill_weights(work, part, piece, walks, weights);
+  fill_weights(work, block, part, walks, weights);
   __syncthreads();
 }
 
@@ -276,35 +276,35 @@ __global__ void __launch_bounds__(kGatherThreads, kGatherBlocks<T>) gather_tile(
   Channels<T>* const tile = dynamic_shared<Channels<T>>();
   auto* const weights = reinterpret_cast<Wide<T>*>(tile + OtherTile::kSize);
   auto* const pixels = reinterpret_cast<OtherPixel<T, kSampled>*>(weights + kWeights);
-  const GatheredPart part = gathered_part(work);
+  const GatheredBlock block = gathered_block(work);
   const GatherThread thread = gather_thread();
-  const Source other = {work.other.of_image(part.n), pixels};
+  const Source other = {work.other.of_image(block.n), pixels};
   __shared__ VolumeWalks<T> walks;
   if (threadIdx.x == 0) {
-    walks.gradient = walk_through(work.grad_volume, part.n, work.side, work.mirrored);
-    walks.sign = walk_through(work.volume, part.n, work.side, work.mirrored);
+    walks.gradient = walk_through(work.grad_volume, block.n, work.side, work.mirrored);
+    walks.sign = walk_through(work.volume, block.n, work.side, work.mirrored);
   }
   __syncthreads();
 #pragma unroll 1
-  for (int channel = part.channel; channel < part.end; channel += kGatherChunk<T>) {
+  for (int channel = block.channel; channel < block.end; channel += kGatherChunk<T>) {
     Sums<T> sums = {};
 #pragma unroll 1
-    for (int dy = 0; dy < work.side; dy += kGatherPiece) {
+    for (int dy = 0; dy < work.side; dy += kWindowPart) {
 #pragma unroll 1
-      for (int dx = 0; dx < work.side; dx += kGatherPiece) {
-        const Piece piece = piece_at(work.side, dy, dx);
-        if (channel == part.channel || work.side > kGatherPiece)
-          prepare_piece<T, kSampled>(work, part, piece, other.map, walks, weights, pixels);
+      for (int dx = 0; dx < work.side; dx += kWindowPart) {
+        const WindowPart part = window_part_at(work.side, dy, dx);
+        if (channel == block.channel || work.side > kWindowPart)
+          prepare_window_part<T, kSampled>(work, block, part, other.map, walks, weights, pixels);
         fill<OtherTile, kGatherThreads, T>(other, channel, tile);
         __pipeline_commit();
         __pipeline_wait_prior(0);
         __syncthreads();
-        gather_piece<T>(piece, thread, tile, weights, sums);
+        gather_window_part<T>(part, thread, tile, weights, sums);
         __syncthreads();
       }
     }
     add_halves<T>(thread, sums, tile);
-    store_gradient(work, part, channel, tile);
+    store_gradient(work, block, channel, tile);
     __syncthreads();
   }
 }

@@ -6,9 +6,31 @@
 
 #include "cuda/device/positions.cuh"
 
-// Parts of maps in shared memory, in the wide format: 16 bytes are some channels of one pixel, so that one load brings
+// Tiles of maps in shared memory, in the wide format: 16 bytes are some channels of one pixel, so that one load brings
 // what several multiplications need.
+//
+//   a map in memory                           the tile in shared memory, a plane for each vector of channels
+//
+//              left                         columns sorted by their remainder by kPhases (here 4):
+//               |                                      0 4 8 1 5 9 2 6 3 7
+//   . . . . . . . . . . . . . . . .           row 0    v v v v v v v v v v gap    v: a vector of kLanes channels
+//   . . . . . + + + + + + + + + + . - top     row 1    v v v v v v v v v v gap
+//   . . . . . + + + + + + + + + + .           ...      <---- kPitch vectors --->
+//   . . . . . + + + + + + + + + + .
+//   . . . . . + + + c c c c + + + .           plane 0 has channels 0 .. kLanes - 1, plane 1, kPlane vectors later,
+//   . . . . . + + + c c c c + + + .           the next ones, up to kVectors planes
+//   . . . . . + + + + + + + + + + .
+//   . . . . . + + + + + + + + + + .
+//   . . . . . + + + + + + + + + + .
+//
+//   c: a block's tile of pixels; c and +: that of the other map, as far as a window part reaches around it. The
+//   weights or results of the tile's pixels are apart from these: displacements of the window part x pixels.
+//
+// What is outside of the map is 0. A window of more displacements than a window part has several parts: a block has one
+// of them (multiply_tile), or one after the other (gather_tile).
 namespace tryon_kernels::cuda {
+
+constexpr int kWindowPart = 7;  // displacements along an axis that a block goes through at a time
 
 // So many channels of a pixel are one vector.
 template <class T>
