@@ -65,7 +65,9 @@ def check_instructions(call: Call, code: Code) -> None:
         assert ("HMMA" if nvidia else "v_mfma") in code.text
     if "correlation" in call.name and call.dtype == torch.float32 and not nvidia:
         assert "v_mfma_f32_16x16x4" in code.text
-    reads_numbers = call.planes or "gradient of input" in call.name
+    adding = call.name == "sample, gradient of input"
+    assert ("atomic" in code.types) == adding  # all else is the same bits each time
+    reads_numbers = call.planes or adding or call.name == "sample, cells of positions"
     if not reads_numbers and ("correlation" not in call.name or call.dtype != torch.float64):
         assert re.search(r"LDG(STS)?\.E\.(\w+\.)*128" if nvidia else "global_load_dwordx4", code.text)
 

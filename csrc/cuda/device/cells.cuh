@@ -6,8 +6,9 @@
 // around it (tryon_kernels/gpu/cells.py). No two threads write the same place.
 namespace tryon_kernels::cuda {
 
-constexpr int kChunk = 64;            // as in tryon_kernels/gpu/kernels.py
-constexpr int kGatheredChannels = 8;  // that a thread adds up for one pixel, of gradients whose channels lie apart
+constexpr int kChunk = 64;                // as in tryon_kernels/gpu/kernels.py
+constexpr unsigned kGatheringBlocks = 3;  // that registers must suffice for: 80 for a thread, which has 4 reads open
+constexpr int kGatheredChannels = 8;      // that a thread adds up for one pixel, of gradients whose channels lie apart
 
 // Where in its cell an output pixel's position lies: of the way to the right and of that down.
 template <class P>
@@ -80,36 +81,36 @@ __global__ void __launch_bounds__(kChunk)
   }
 }
 
-// The output pixels of a cell: the first rank, the first chunk from there on, how many chunks are whole, and how many
-// pixels are not in these.
+// The sorted output pixels of a cell: from a rank to before another.
 struct CellRanks {
-  int start, chunk, whole, beside;
+  int start, end;
 
-  // Of the k-th pixel that is not in a whole chunk.
+  __device__ __forceinline__ int first_chunk() const { return (start + kChunk - 1) / kChunk; }
+  __device__ __forceinline__ int whole_chunks() const { return max(end / kChunk - first_chunk(), 0); }
+  // Pixels that are not in whole chunks, and the rank of the k-th of them.
+  __device__ __forceinline__ int beside() const { return end - start - whole_chunks() * kChunk; }
   __device__ __forceinline__ int rank(int k) const {
-    return start + k + (start + k >= chunk * kChunk ? whole * kChunk : 0);
+    const int rank = start + k;
+    return rank >= first_chunk() * kChunk ? rank + whole_chunks() * kChunk : rank;
   }
 };
 
-__device__ __forceinline__ CellRanks ranks_of(const int* starts, int64_t cell) {
-  const int start = starts[cell], end = starts[cell + 1];
-  const int chunk = (start + kChunk - 1) / kChunk, whole = max(end / kChunk - chunk, 0);
-  return {start, chunk, whole, end - start - whole * kChunk};
-}
-
-// The four cells around a pixel of the image, by which of their taps it is.
+// The four cells around a pixel of the image, by which of their taps it is. Two of a row follow each other.
 struct CellsAround {
-  CellRanks cell[kTaps];
-  int most_beside = 0, most_whole = 0;
+  int starts[2][3];
 
-  __device__ __forceinline__ CellsAround(const int* starts, const Pixel& pixel, int height, int width) {
-    const int64_t lower_right = (pixel.n * (height + 1) + pixel.y + 1) * (width + 1) + pixel.x + 1;
+  __device__ __forceinline__ CellsAround(const int* all, const Pixel& pixel, int height, int width) {
+    const int* upper_left = all + (pixel.n * (height + 1) + pixel.y) * (width + 1) + pixel.x;
 #pragma unroll
-    for (int tap = 0; tap < kTaps; ++tap) {
-      cell[tap] = ranks_of(starts, lower_right - tap / 2 * (width + 1) - tap % 2);
-      most_beside = max(most_beside, cell[tap].beside);
-      most_whole = max(most_whole, cell[tap].whole);
+    for (int i = 0; i < 3; ++i) {
+      starts[0][i] = upper_left[i];
+      starts[1][i] = upper_left[width + 1 + i];
     }
+  }
+
+  __device__ __forceinline__ CellRanks of_tap(int tap) const {
+    const int row = 1 - tap / 2, column = 1 - tap % 2;
+    return {starts[row][column], starts[row][column + 1]};
   }
 };
 
@@ -149,8 +150,11 @@ __device__ __forceinline__ void add_cells(const CellsAround& around, const Sorte
                                           const Sampling& sampling, const Image<const T>& grad_output, const T* grads,
                                           int64_t channel, const Read& read, Wide<T> (&total)[Read::kCount]) {
   using P = Wide<T>;
+  int most = 0;
+#pragma unroll
+  for (int tap = 0; tap < kTaps; ++tap) most = max(most, around.of_tap(tap).beside());
 #pragma unroll 1
-  for (int k = 0; k < around.most_beside; ++k) {
+  for (int k = 0; k < most; ++k) {
     // All is asked for before the first of it is used.
     bool real[kTaps];
     P weight[kTaps] = {};
@@ -158,9 +162,9 @@ __device__ __forceinline__ void add_cells(const CellsAround& around, const Sorte
     typename Read::Numbers grad[kTaps] = {};
 #pragma unroll
     for (int tap = 0; tap < kTaps; ++tap) {
-      real[tap] = k < around.cell[tap].beside;
+      real[tap] = k < around.of_tap(tap).beside();
       if (real[tap]) {
-        const int rank = around.cell[tap].rank(k);
+        const int rank = around.of_tap(tap).rank(k);
         place[tap] = samples.places[rank];
         weight[tap] = samples.fractions[rank].weight(tap);
       }
@@ -174,24 +178,23 @@ __device__ __forceinline__ void add_cells(const CellsAround& around, const Sorte
       for (int i = 0; i < Read::kCount; ++i) total[i] += weight[tap] * widen(grad[tap].value[i]);
     }
   }
+#pragma unroll
+  for (int tap = 0; tap < kTaps; ++tap) {
+    const CellRanks cell = around.of_tap(tap);
+    const int64_t step = kTaps * sampling.channels;
+    const P* sums = samples.sums + cell.first_chunk() * step + tap * sampling.channels + channel;
 #pragma unroll 1
-  for (int k = 0; k < around.most_whole; ++k) {
+    for (int rest = cell.whole_chunks(); rest > 0; --rest, sums += step) {
 #pragma unroll
-    for (int tap = 0; tap < kTaps; ++tap) {
-      if (k < around.cell[tap].whole) {
-        const int64_t row = int64_t{around.cell[tap].chunk + k} * kTaps + tap;
-        const P* sums = samples.sums + row * sampling.channels + channel;
-#pragma unroll
-        for (int i = 0; i < Read::kCount; ++i)
-          if (read.has(i)) total[i] += sums[i];
-      }
+      for (int i = 0; i < Read::kCount; ++i)
+        if (read.has(i)) total[i] += sums[i];
     }
   }
 }
 
 // For gradients whose channels lie together: threads (vector of channels, column, row), of the image.
 template <class T>
-__global__ void __launch_bounds__(kSamplingThreads, kResidentBlocks)
+__global__ void __launch_bounds__(kSamplingThreads, kGatheringBlocks)
     sum_cells_vectors(Image<const T> grad_output, SortedSamples<Wide<T>> samples, Image<T> gradient, Sampling sampling,
                       Tiling tiling) {
   const Pixel pixel = pixel_of(sampling, tiling, threadIdx.z, threadIdx.y);
@@ -213,7 +216,7 @@ __global__ void __launch_bounds__(kSamplingThreads, kResidentBlocks)
 
 // For gradients of any strides: threads (column, row), of the image.
 template <class T>
-__global__ void __launch_bounds__(kSamplingThreads, kResidentBlocks)
+__global__ void __launch_bounds__(kSamplingThreads, kGatheringBlocks)
     sum_cells_planes(Image<const T> grad_output, SortedSamples<Wide<T>> samples, Image<T> gradient, Sampling sampling,
                      Tiling tiling) {
   const Pixel pixel = pixel_of(sampling, tiling, threadIdx.y, threadIdx.x);
