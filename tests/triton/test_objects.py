@@ -76,3 +76,9 @@ def check_instructions(call: Call, code: Code) -> None:
 def test_float64_is_computed_in_nothing_less(name: str) -> None:
     # A number of Python's that is an argument of a kernel would be a float32 there.
     assert not re.search(r"\bf32\b", compiled(Call(name, torch.float64, "sm_80")).types)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_compiles_for_one_channel_of_one_pixel(name: str) -> None:
+    # Triton's interpreter, which runs such sizes, makes no constants of them.
+    assert compiled(Call(name, torch.float32, "sm_80", one_pixel=True)).registers > 0

@@ -54,10 +54,12 @@ class Call:
     target: str
     planes: bool = False
     leaky: bool = True
+    one_pixel: bool = False
 
     def __str__(self) -> str:
         layout, slope = "planes" if self.planes else "channels_last", "leaky" if self.leaky else "plain"
-        return f"{self.name}-{DTYPES[self.dtype]}-{self.target}-{layout}-{slope}"
+        size = "-one pixel" if self.one_pixel else ""
+        return f"{self.name}-{DTYPES[self.dtype]}-{self.target}-{layout}-{slope}{size}"
 
     @property
     def wide(self) -> str:
@@ -130,8 +132,10 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
     }
     if "correlation" in call.name:
         constants |= {"scale": 1 / CHANNELS, "slope": 0.1}
-    # Triton makes a constant of each argument that is 1: the stride along which numbers lie together.
+    # Triton makes a constant of each argument that is 1: the stride along which numbers lie together, and sizes.
     constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
+    if call.one_pixel:
+        constants |= {name: 1 for name in names if name.endswith(("height", "width")) or name in ("count", "channels")}
     return {name: value for name, value in constants.items() if name in names}
 
 

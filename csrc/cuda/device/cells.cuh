@@ -181,10 +181,11 @@ __device__ __forceinline__ void add_cells(const CellsAround& around, const Sorte
 #pragma unroll
   for (int tap = 0; tap < kTaps; ++tap) {
     const CellRanks cell = around.of_tap(tap);
-    const int64_t step = kTaps * sampling.channels;
-    const P* sums = samples.sums + cell.first_chunk() * step + tap * sampling.channels + channel;
+    const int whole = cell.whole_chunks();
 #pragma unroll 1
-    for (int rest = cell.whole_chunks(); rest > 0; --rest, sums += step) {
+    for (int k = 0; k < whole; ++k) {
+      const int64_t row = int64_t{cell.first_chunk() + k} * kTaps + tap;
+      const P* sums = samples.sums + row * sampling.channels + channel;
 #pragma unroll
       for (int i = 0; i < Read::kCount; ++i)
         if (read.has(i)) total[i] += sums[i];
