@@ -73,8 +73,8 @@ void find_cells(const Tensor& positions, Tensor cells, Tensor fractions, int64_t
 
 void order_samples(const Tensor& grad_output, const Tensor& cells, const Tensor& order, const Tensor& fractions,
                    Tensor ordered_fractions, Tensor places, Tensor sums, int64_t outside) {
-  STD_TORCH_CHECK(sums.size(0) == cells.numel() / kChunk, "sums: got ", sums.size(0), " chunks, expected ",
-                  cells.numel() / kChunk);
+  const int64_t chunks = parts(cells.numel(), kChunk);
+  STD_TORCH_CHECK(sums.size(0) == chunks, "sums: got ", sums.size(0), " chunks, expected ", chunks);
   with_number_type("grad_output", grad_output, [&](auto number) {
     launch_order<decltype(number)>(grad_output, cells, order, fractions, ordered_fractions, places, sums, outside);
   });

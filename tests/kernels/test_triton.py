@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from kernel_inputs import (
     COMPILED,
     DEVICE,
     LAYOUTS,
+    SIMULATED,
     Case,
     assert_within_rounding,
     features,
@@ -75,6 +77,22 @@ def test_samples_outside_give_nothing_however_many_they_are() -> None:
     flow = torch.full((1, 2, 4, CHUNK), 1e9)
     image = torch.ones(1, 2, 3, 4)
     assert not run(lambda *tensors: tk.warp(*tensors, padding_mode="zeros"), (image, flow)).gradients[0].any()
+
+
+@pytest.mark.skipif(not SIMULATED, reason="would move gigabytes to a GPU")
+@pytest.mark.parametrize("deterministic", [True, False], ids=["deterministic", "any order"])
+@pytest.mark.parametrize("axis", range(4))
+def test_an_outputs_gradient_may_lie_2_to_the_31_numbers_apart(axis: int, deterministic: bool) -> None:
+    torch.use_deterministic_algorithms(deterministic)
+    image, flow = features(2, 2, 2, 2).half().requires_grad_(), torch.full((2, 2, 2, 2), 0.25)
+    values = features(2, 2, 2, 2, seed=1).half()
+    strides = [8, 4, 2, 1]
+    strides[axis] = 2**31
+    memory = torch.from_numpy(np.empty(2**31 + 16, np.float16))  # of which a few pages are touched
+    apart = memory.as_strided(values.shape, strides).copy_(values)
+    warped = tk.warp(image, flow)
+    found, expected = (torch.autograd.grad(warped, image, grad, retain_graph=True)[0] for grad in (apart, values))
+    assert torch.equal(found, expected)
 
 
 def test_more_output_pixels_than_can_be_numbered_are_refused() -> None:

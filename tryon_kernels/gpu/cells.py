@@ -42,7 +42,7 @@ def differentiate_in_order(
     cells, order = cells.sort(stable=True)
     ordered_fractions = torch.empty_like(fractions)
     places = torch.empty(pixels, 2, dtype=torch.int32, device=device)
-    sums = torch.empty(pixels // CHUNK, 4, channels, dtype=positions.dtype, device=device)
+    sums = torch.empty(-(-pixels // CHUNK), 4, channels, dtype=positions.dtype, device=device)
     kernels.order_samples(grad_output, cells, order, fractions, ordered_fractions, places, sums, outside)
     every = torch.arange(outside + 1, dtype=torch.int32, device=device)
     starts = torch.searchsorted(cells, every, out_int32=True)

@@ -56,10 +56,9 @@ class Kernels(Protocol):
     ) -> None:  # fmt: skip
         """Write what `sum_cells` wants of the output pixels, sorted by their cells.
 
-        `cells` is sorted here; `order` (int64) says of which output pixel each is. `places` (int32), P x 2,
-        is its column and row. `sums` is (P // CHUNK) x 4 x C of the wide dtype, and is
-        written for each chunk within one cell: what it gives to the upper left, upper right, lower left and lower
-        right tap.
+        `cells` is sorted here; `order` (int64) says of which output pixel each is. `places` (int32), P x 2, is its
+        column and row. `sums`, of the wide dtype, is ceil(P / CHUNK) x 4 x C, and is written for each whole chunk that
+        is in one cell: what it gives to the upper left, upper right, lower left and lower right tap.
         """
 
     def sum_cells(
