@@ -35,7 +35,7 @@ KERNEL_SOURCES = (  # once for each variant
     *("csrc/cpu/kernels/correlation.cpp", "csrc/cpu/kernels/sample.cpp", "csrc/cpu/kernels/scatter.cpp"),
 )
 CUDA_SOURCES = (
-    *("csrc/cuda/bind.cpp", "csrc/cuda/sample.cu", "csrc/cuda/sample_backward.cu"),
+    *("csrc/cuda/bind.cpp", "csrc/cuda/sample.cu", "csrc/cuda/sample_backward.cu", "csrc/cuda/cells.cu"),
     *("csrc/cuda/correlation.cu", "csrc/cuda/correlation_backward.cu"),
 )
 CUDA_ARCHITECTURES = (75, 80, 86, 90, 100, 120)  # code for one also runs on later ones of the same tens

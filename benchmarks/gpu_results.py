@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.gpu_timing import SAME_BITS
 from benchmarks.gpu_values import FAILURES_KEPT, Part
 from benchmarks.inputs import IMAGES, PYRAMID
 from benchmarks.machine import Limits, cpu_name
@@ -97,7 +98,7 @@ def values_for_header(parts: Iterable[Part]) -> dict[str, Any]:
 
 def columns(backends: Sequence[str]) -> list[str]:
     """Columns of the table: times are medians in milliseconds, empty where a contender was not timed."""
-    contenders = (*backends, "stock", "compiled")
+    contenders = (*backends, *(f"{name}_{SAME_BITS}" for name in backends), "stock", "compiled")
     return [
         *("op", "passes", "batch", "channels", "height", "width", "dtype", "layout"),
         *(f"{name}_ms" for name in contenders),

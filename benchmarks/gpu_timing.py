@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from benchmarks.timing import Clock, Timing, seconds, time_in_turns
 from benchmarks.values import check, tensors_of
 
 COMPILED_DTYPES = ("fp32", "bf16")  # compiling takes most of a run's time, so it is done in these and the larger batch
+POSITIONED = ("warp", "grid_sample", "warp_correlation")
+SAME_BITS = "same_bits"  # of deterministic calls: `torch.use_deterministic_algorithms`
 LEAST_FLUSHED = 2**27  # bytes
 BACK_TO_BACK_SECONDS = 0.01
 MOST_BACK_TO_BACK = 100
@@ -41,18 +43,28 @@ IN_DRY_RUN = Scale(128, 2**20, 0.001)
 
 @dataclass(frozen=True)
 class Call:
-    """A call to be timed, with the backend that serves it; None leaves that as it is."""
+    """A call to be timed, with the backend that serves it; None leaves that as it is.
+
+    Of a deterministic one the results are the same bits each time.
+    """
 
     function: Callable[[], object]
     backend: str | None
+    deterministic: bool = False
 
     def __call__(self) -> object:
         """Make the call."""
         return self.function()
 
-    def served(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def served(self) -> Iterator[None]:
         """Where the backend serves: entered before the clock starts."""
-        return nullcontext() if self.backend is None else tk.use_backend(self.backend)
+        torch.use_deterministic_algorithms(self.deterministic)
+        try:
+            with nullcontext() if self.backend is None else tk.use_backend(self.backend):
+                yield
+        finally:
+            torch.use_deterministic_algorithms(False)
 
 
 class EventClock:
@@ -196,6 +208,11 @@ class Measurement:
         return True
 
     def _time(self, case: Case, passes: str, calls: dict[str, Call]) -> None:
+        if passes != "forward" and case.op in POSITIONED:  # a sampled image's gradient has two ways
+            calls |= {
+                f"{name}_{SAME_BITS}": replace(calls[name], deterministic=True)
+                for name in calls.keys() & set(self.backends)
+            }
         timings = time_in_turns(dict(calls), self.scale.budget, self.clock)
         repeated = {name: back_to_back(call, timings[name].seconds, self.device) for name, call in calls.items()}
         self.rows.append(self._row(case, passes, timings, repeated))

@@ -15,15 +15,26 @@ import torch
 
 from benchmarks.gpu_work import BATCH, SIDE, Maps, Work, least
 from benchmarks.inputs import DTYPES, PYRAMID_CHANNELS, RADIUS
+from tryon_kernels.triton.cells import gradient_tile as cell_gradient_tile
 from tryon_kernels.triton.tiles import NVIDIA, CorrelationTile, gradient_tile, volume_tile
 
 DEVICE_CODE = Path(__file__).parents[1] / "csrc/cuda/device"
 TAPS = 4
 
 # Bytes that torch's own operations around differentiate_input (tryon_kernels/gpu/sampling.py) read and write for each
-# number of a gradient: sums set to zero, and the conversion of those that are not float32; with fixed-point sums also
-# the scale, and what is not finite. A test counts them.
-AROUND_SUMS = {("fp32", False): 4, ("bf16", False): 10, ("fp32", True): 96, ("bf16", True): 84}
+# number of a gradient: sums set to zero, and the conversion of those that are not float32. A test counts them.
+AROUND_SUMS = {"fp32": 4, "bf16": 10}
+
+# Bytes that they read and write between the kernels of the deterministic gradient (tryon_kernels/gpu/cells.py), for
+# each output pixel and for each cell: the sort and the search. A test counts them.
+AROUND_PIXELS, AROUND_CELLS = 20, 12
+# What the sort moves besides, for each output pixel: a radix sort by 8 of 32 bits at a time, of numbers and 64-bit
+# indices. The indices are written first, the numbers counted once, and all goes to memory and back between 4 passes.
+INSIDE_SORT = 2 * 8 + 4 + 3 * 2 * (4 + 8)
+# The three kernels, for each output pixel: its cell and fractions written; its number, fractions and place read and
+# the latter two written in order; and read.
+SAMPLE_BYTES = 8 + 8  # fractions and place
+IN_KERNELS = (4 + 8) + (8 + 8) + SAMPLE_BYTES + SAMPLE_BYTES
 
 
 @cache
@@ -46,11 +57,21 @@ def sampling(kernel: str, maps: Maps) -> Work:
     work = least(kernel, maps)
     if kernel in ("sample", "gradient of positions"):
         return Work(work.memory, work.memory + (TAPS - 1) * maps.features, work.flops)
-    fixed = "deterministic" in kernel
-    sums, around = maps.numbers * (8 if fixed else 4), maps.numbers * AROUND_SUMS[maps.dtype_name, fixed]
+    sums, around = maps.numbers * 4, maps.numbers * AROUND_SUMS[maps.dtype_name]
     reads = maps.features + maps.positions
     # Sums are taken to come from memory and to go back there once: one of the larger sizes' fills the cache.
     return Work(reads + 2 * sums + around, reads + TAPS * sums + around, work.flops)
+
+
+def in_order(backend: str, maps: Maps) -> Work:
+    """The deterministic gradient of the input: a pixel's program, or threads, go over its four cells."""
+    work, cells = least("gradient of input, deterministic", maps), BATCH * (maps.height + 1) * (maps.width + 1)
+    pixels = maps.pixels * (AROUND_PIXELS + INSIDE_SORT + IN_KERNELS)
+    memory = work.memory + pixels + cells * (AROUND_CELLS + 4)
+    # A pixel's samples, and the first ranks of its cells, are asked for with each part of its channels.
+    parts = 1 if backend == "cuda" else PYRAMID_CHANNELS // _gradient_channels(maps)
+    again = maps.pixels * ((parts * TAPS - 1) * SAMPLE_BYTES + parts * 2 * TAPS * 4)
+    return Work(memory, memory + again + (TAPS - 1) * maps.features, work.flops)
 
 
 def triton_volume(maps: Maps, sampled: bool) -> Work:
@@ -112,6 +133,8 @@ def ours(backend: str, kernel: str, maps: Maps) -> Work:
         return volume(maps, sampled=kernel == "warp_correlation")
     if kernel in ("gradient of first", "gradient of second"):
         return gradient(maps, sampled=False, leaky=False)
+    if kernel == "gradient of input, deterministic":
+        return in_order(backend, maps)
     if kernel != "its three gradients":
         return sampling(kernel, maps)
     of_maps = gradient(maps, sampled=True, leaky=True) + gradient(maps, sampled=False, leaky=True)
@@ -160,3 +183,7 @@ def _products(maps: Maps) -> float:
 def _features(maps: Maps) -> torch.Tensor:
     features = torch.empty(1, PYRAMID_CHANNELS, 2, 2, dtype=DTYPES[maps.dtype_name], device="meta")
     return features.to(memory_format=torch.channels_last)
+
+
+def _gradient_channels(maps: Maps) -> int:
+    return cell_gradient_tile(_features(maps)).channels

@@ -16,12 +16,18 @@ void sample(const Tensor& input, const Tensor& positions, Tensor output, int64_t
 void differentiate_positions(const Tensor& grad_output, const Tensor& input, const Tensor& positions,
                              Tensor grad_positions, int64_t coordinates, bool border);
 
-// Adds to `sums`, which has the input's shape: of the wide dtype, or with a scale (one float64 number, a power of two)
-// int64 multiples of 1 / scale, and then notes in `unusual` (int32) what is not finite: 1 for infinity, 2 for minus
-// infinity, 3 for what is no number; bits are joined, so that 3 is also the sum of both infinities.
-void differentiate_input(const Tensor& grad_output, const Tensor& positions, Tensor sums,
-                         const std::optional<Tensor>& unusual, const std::optional<Tensor>& scale, int64_t coordinates,
+// Adds to `sums`, which has the input's shape and the wide dtype, in whichever order.
+void differentiate_input(const Tensor& grad_output, const Tensor& positions, Tensor sums, int64_t coordinates,
                          bool border);
+
+// The same gradient in one order, in three steps (tryon_kernels/gpu/cells.py): the cell in which each output pixel's
+// position lies; what is wanted of the output pixels sorted by cell; and the gradient.
+void find_cells(const Tensor& positions, Tensor cells, Tensor fractions, int64_t height, int64_t width, int64_t outside,
+                int64_t coordinates, bool border);
+void order_samples(const Tensor& grad_output, const Tensor& cells, const Tensor& order, const Tensor& fractions,
+                   Tensor ordered_fractions, Tensor places, Tensor sums, int64_t outside);
+void sum_cells(const Tensor& grad_output, const Tensor& starts, const Tensor& fractions, const Tensor& places,
+               const Tensor& sums, Tensor gradient);
 
 // The volume of a map, or of one sampled at positions, with a second one: sums over channels, times `scale`. The radius
 // is the volume's.

@@ -34,27 +34,21 @@ void launch_positions_gradient(const Tensor& grad_output, const Tensor& input, c
   }
 }
 
-template <class T, class Sums>
-void launch_scatter(const Tensor& grad_output, const Tensor& positions, const Sums& sums, const Sampling& sampling) {
+template <class T>
+void launch_scatter(const Tensor& grad_output, const Tensor& positions, Tensor& sums, const Sampling& sampling) {
   const Image<const T> grad = image_of<const T>(grad_output);
+  const Image<Wide<T>> to = image_of<Wide<T>>(sums);
   const Positions<const Wide<T>> at = positions_of<const Wide<T>>(positions);
-  if (sums.image.channel == 1 && sampling.channels > 1) {
+  if (to.channel == 1 && sampling.channels > 1) {
     const unsigned lanes = even_lanes(sampling.channels);
     const Tiling tiling = tiling_of(sampling, lanes, sampling.channels);
-    launch("differentiate_input", grad_output, scatter_channels<T, Sums>, grid_of(sampling, tiling),
-           dim3(lanes, tiling.columns, tiling.rows), 0, grad, at, sums, sampling, tiling);
+    launch("differentiate_input", grad_output, scatter_channels<T>, grid_of(sampling, tiling),
+           dim3(lanes, tiling.columns, tiling.rows), 0, grad, at, to, sampling, tiling);
   } else {
     const Tiling tiling = tiling_of(sampling, 1, kScatteredChannels);
-    launch("differentiate_input", grad_output, scatter_planes<T, Sums>, grid_of(sampling, tiling),
-           dim3(tiling.columns, tiling.rows), 0, grad, at, sums, sampling, tiling);
+    launch("differentiate_input", grad_output, scatter_planes<T>, grid_of(sampling, tiling),
+           dim3(tiling.columns, tiling.rows), 0, grad, at, to, sampling, tiling);
   }
-}
-
-FixedSums fixed_sums(const Tensor& sums, const Tensor& unusual, const Tensor& scale) {
-  for (int axis = 0; axis < 4; ++axis)
-    STD_TORCH_CHECK(unusual.stride(axis) == sums.stride(axis), "unusual: expected the strides of sums");
-  return {image_of<unsigned long long>(sums), static_cast<int*>(unusual.mutable_data_ptr()),
-          static_cast<const double*>(scale.const_data_ptr())};
 }
 
 }  // namespace
@@ -67,18 +61,11 @@ void differentiate_positions(const Tensor& grad_output, const Tensor& input, con
   });
 }
 
-void differentiate_input(const Tensor& grad_output, const Tensor& positions, Tensor sums,
-                         const std::optional<Tensor>& unusual, const std::optional<Tensor>& scale, int64_t coordinates,
+void differentiate_input(const Tensor& grad_output, const Tensor& positions, Tensor sums, int64_t coordinates,
                          bool border) {
   const Sampling sampling = sampling_of(sums, positions, coordinates, border);
-  with_number_type("grad_output", grad_output, [&](auto number) {
-    using T = decltype(number);
-    if (scale) {
-      launch_scatter<T>(grad_output, positions, fixed_sums(sums, *unusual, *scale), sampling);
-    } else {
-      launch_scatter<T>(grad_output, positions, FloatingSums<Wide<T>>{image_of<Wide<T>>(sums)}, sampling);
-    }
-  });
+  with_number_type("grad_output", grad_output,
+                   [&](auto number) { launch_scatter<decltype(number)>(grad_output, positions, sums, sampling); });
 }
 
 }  // namespace tryon_kernels::cuda

@@ -62,6 +62,8 @@ def test_a_dry_run_goes_through_all_that_needs_no_gpu(tmp_path: Path) -> None:
         fraction = float(row["limit_ms"]) / float(row["cpp_ms"])
         assert float(row["cpp_fraction_of_limit"]) == pytest.approx(fraction, rel=1e-3)
         assert row["compiled_ms"] == ""
+        two_ways = row["op"] != "correlation" and row["passes"] != "forward"
+        assert (row["cpp_same_bits_ms"] != "") == two_ways
 
 
 def test_what_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:

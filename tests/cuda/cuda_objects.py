@@ -172,6 +172,7 @@ SAMPLING = "sampling"  # all kernels that go over output pixels
 # Prints launches from the constants that the host code launches kernels with.
 LAUNCHES = """
 #include <cstdio>
+#include "cuda/device/cells.cuh"
 #include "cuda/device/correlation.cuh"
 #include "cuda/device/correlation_backward.cuh"
 #include "cuda/device/taps.cuh"
@@ -191,6 +192,7 @@ void print(const char* type) {
 
 template <class T>
 void print_both(const char* type) {
+  std::printf("order_samples<%s>;%d;0\\n", type, kChunk);
   print<T, false>(type);
   print<T, true>(type);
 }

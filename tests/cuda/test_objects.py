@@ -31,7 +31,8 @@ class Kernel:
     spilled_bytes: int = 0
 
 
-# Sampling waits for memory: half of a multiprocessor's threads or more hide it. The correlation's kernels have some 100
+# Sampling waits for memory: half of a multiprocessor's threads or more hide it, or 24 warps of which each thread waits
+# for four reads at a time. The correlation's kernels have some 100
 # sums and operands in registers, and reuse each read several times: 4 blocks of 4 warps are enough, and where shared
 # memory is small there are 3 or 2. A gradient's block has 40 to 60 KB, of which 64 KiB hold one. Where two rows are
 # multiplied, a number or two are kept in memory, which are read once for each chunk of channels.
@@ -41,6 +42,10 @@ KERNELS = (
     Kernel(r"positions_gradient_vectors<.*", (READS, SHUFFLES)),
     Kernel(r"positions_gradient_planes<.*"),
     Kernel(r"scatter_(channels|planes)<.*", (ADDITIONS,)),
+    Kernel(r"find_cells<.*"),
+    Kernel(r"order_samples<.*", (SHARED_READS,)),
+    Kernel(r"sum_cells_vectors<.*", (READS, WRITES), 24, 24, 24),
+    Kernel(r"sum_cells_planes<.*", (), 24, 24, 24),
     Kernel(r"multiply_tile<fp64.*", (SHARED_READS,), 12, 12, 8),
     Kernel(r"multiply_tile<(fp32|fp16|bf16), 1.*", (SHARED_READS,), 16, 16, 8),
     Kernel(r"multiply_tile<(fp32|fp16|bf16), 2, false>", (SHARED_READS,), 16, 12, 8, spilled_bytes=16),
@@ -99,16 +104,17 @@ def test_maps_of_the_wide_format_are_copied_while_others_are_multiplied(architec
     check(architecture, lambda name, code: code.count(COPIES) > 0, r"(multiply|gather)_tile<(fp32|fp64), (\d, )?false>")
 
 
-def test_only_float64_and_fixed_point_sums_take_double_precision(architecture: str) -> None:
+def test_only_float64_takes_double_precision(architecture: str) -> None:
     def passes(name: str, code: Code) -> bool:
         if "fp64" in name:
             return code.count("D(FMA|ADD|MUL)") > 0
-        if "FixedSums" in name:  # one product for each share, which then becomes an integer
-            shares, integers = code.count(r"REDG?\.E\.ADD\.64"), code.count(r"F2I\.S64\.F64")
-            return code.count("DMUL") == integers == shares > 0 == code.count("D(FMA|ADD)")
         return code.count(r"D(FMA|ADD|MUL|SETP)|F2F\.F64") == 0
 
     check(architecture, passes)
+
+
+def test_only_the_scatter_adds_atomically(architecture: str) -> None:
+    check(architecture, lambda name, code: (code.count("(RED|ATOM)") > 0) == name.startswith("scatter_"))
 
 
 def test_several_multiply_adds_follow_each_read_of_a_tile(architecture: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kernel_inputs import Case, run, sample_inputs, with_dtype
+from kernel_inputs import Case, Result, run, sample_inputs, with_dtype
 
 from tryon_kernels.availability import HOST_RUN
 
@@ -22,12 +22,23 @@ ORDERS = ("forward", "backward", "shuffled:1", "shuffled:2")
 def test_results_are_the_same_bits_in_any_order_of_threads(
     case: Case, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = with_dtype(case, dtype)
+    results = in_all_orders(with_dtype(case, dtype), monkeypatch)
+    for result in results[1:]:
+        assert torch.equal(result.output, results[0].output)
+        assert all(map(torch.equal, result.gradients, results[0].gradients))
+
+
+def test_an_images_gradient_by_atomic_additions_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.use_deterministic_algorithms(False)
+    case = with_dtype(sample_inputs("warp")[6], torch.float32)  # 260 samples of an image of 6 pixels
+    results = in_all_orders(case, monkeypatch)
+    assert any(not torch.equal(result.gradients[0], results[0].gradients[0]) for result in results[1:])
+
+
+def in_all_orders(case: Case, monkeypatch: pytest.MonkeyPatch) -> list[Result]:
     grad_output = case.output_gradient()
     results = []
     for order in ORDERS:
         monkeypatch.setenv("HOST_RUN_ORDER", order)
         results.append(run(case.public, case.tensors, grad_output))
-    for result in results[1:]:
-        assert torch.equal(result.output, results[0].output)
-        assert all(map(torch.equal, result.gradients, results[0].gradients))
+    return results

@@ -72,7 +72,9 @@ def check_instructions(call: Call, code: Code) -> None:
     nvidia = call.target.startswith("sm_")
     if "correlation" in call.name:
         assert re.search(matrix_instruction(call), code.text)
-    reads_numbers = call.planes or "gradient of input" in call.name
+    adding = call.name == "sample, gradient of input"
+    assert ("atomic" in code.types) == adding  # all else is the same bits each time
+    reads_numbers = call.planes or adding or call.name == "sample, cells of positions"
     if not reads_numbers:
         assert re.search(r"LDG(STS)?\.E\.(\w+\.)*128" if nvidia else "global_load_dwordx4", code.text)
     if "correlation" in call.name and not call.planes and nvidia:
@@ -108,3 +110,9 @@ def test_sizes_and_factors_that_only_change_values_compile_nothing_anew() -> Non
 def test_float64_is_computed_in_nothing_less(name: str) -> None:
     # A number of Python's that is an argument of a kernel would be a float32 there.
     assert not re.search(r"\bf32\b", compiled(Call(name, torch.float64, "sm_80")).types)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_compiles_for_one_channel_of_one_pixel(name: str) -> None:
+    # Triton's interpreter, which runs such sizes, makes no constants of them.
+    assert compiled(Call(name, torch.float32, "sm_80", one_pixel=True)).registers > 0

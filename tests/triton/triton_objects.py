@@ -14,6 +14,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from tryon_kernels.triton.cells import CELL_TILE, _find_cells, _order_samples, _sum_cells, chunk_tile
+from tryon_kernels.triton.cells import gradient_tile as cell_gradient_tile
 from tryon_kernels.triton.correlation import _gather, _multiply
 from tryon_kernels.triton.sample import _differentiate_input, _differentiate_positions, _sample
 from tryon_kernels.triton.tiles import CDNA, NVIDIA, gradient_tile, sample_tile, volume_tile
@@ -28,12 +30,14 @@ TARGETS = {
 }
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-RADIUS = 3
+RADIUS, CHANNELS = 3, 256
 KERNELS = {
     "sample": _sample,
     "sample, gradient of positions": _differentiate_positions,
     "sample, gradient of input": _differentiate_input,
-    "sample, deterministic gradient of input": _differentiate_input,
+    "sample, cells of positions": _find_cells,
+    "sample, order": _order_samples,
+    "sample, sums of cells": _sum_cells,
     "correlation": _multiply,
     "correlation, gradient of first": _gather,
     "correlation, gradient of second": _gather,
@@ -43,17 +47,19 @@ KERNELS = {
 
 @dataclass(frozen=True)
 class Call:
-    """What a kernel is compiled for: maps of 256 channels, which lie together or in planes."""
+    """What a kernel is compiled for: maps of `CHANNELS` channels, which lie together or in planes."""
 
     name: str
     dtype: torch.dtype
     target: str
     planes: bool = False
     leaky: bool = True
+    one_pixel: bool = False
 
     def __str__(self) -> str:
         layout, slope = "planes" if self.planes else "channels_last", "leaky" if self.leaky else "plain"
-        return f"{self.name}-{DTYPES[self.dtype]}-{self.target}-{layout}-{slope}"
+        size = "-one pixel" if self.one_pixel else ""
+        return f"{self.name}-{DTYPES[self.dtype]}-{self.target}-{layout}-{slope}{size}"
 
     @property
     def wide(self) -> str:
@@ -68,14 +74,20 @@ class Call:
     def tile(self) -> Any:
         """What a program works on."""
         layout = torch.contiguous_format if self.planes else torch.channels_last
-        features = torch.empty(1, 256, 2, 2, dtype=self.dtype, device="meta").to(memory_format=layout)
+        features = torch.empty(1, CHANNELS, 2, 2, dtype=self.dtype, device="meta").to(memory_format=layout)
         family = FAMILIES[self.target]
         if "correlation" in self.name:
             gradient = "gradient" in self.name
             return gradient_tile(features, self.leaky, family) if gradient else volume_tile(features, family)
-        if "gradient of input" in self.name:
-            sums = torch.int64 if "deterministic" in self.name else torch.promote_types(self.dtype, torch.float32)
-            return sample_tile(features.to(sums), adding=True, family=family)
+        if self.name == "sample, gradient of input":
+            sums = features.to(torch.promote_types(self.dtype, torch.float32))
+            return sample_tile(sums, adding=True, family=family)
+        if self.name == "sample, cells of positions":
+            return CELL_TILE
+        if self.name == "sample, order":
+            return chunk_tile(features)
+        if self.name == "sample, sums of cells":
+            return cell_gradient_tile(features, family)
         return sample_tile(features, family=family)
 
 
@@ -121,7 +133,6 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
         "border": True,
         "number": triton.language.dtype(call.wide),
         "CHANNELS": tile.channels,
-        "FIXED": "deterministic" in call.name,
         "SIDE": 2 * RADIUS + 1,
         "LEAKY": call.leaky,
         "SAMPLED": "warp" in call.name,
@@ -132,21 +143,20 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
         constants |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "DOWN": tile.down, "ACROSS": tile.across}
     else:
         constants["PIXELS"] = tile.pixels
-    # Triton makes a constant of each argument that is 1: the stride along which numbers lie together.
+    # Triton makes a constant of each argument that is 1: the stride along which numbers lie together, and sizes.
     constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
+    if call.one_pixel:
+        constants |= {name: 1 for name in names if name.endswith(("height", "width")) or name in ("count", "channels")}
     return {name: value for name, value in constants.items() if name in names}
 
 
 def _type(argument: str, call: Call) -> str:
-    deterministic = "deterministic" in call.name
-    if argument in ("positions", "grad_positions"):
+    if argument in ("positions", "grad_positions", "fractions", "ordered_fractions", "sums"):
         return f"*{call.wide}"
-    if argument == "sums":
-        return "*i64" if deterministic else f"*{call.wide}"
-    if argument == "unusual":
-        return "*i32" if deterministic else f"*{call.wide}"
     if argument in ("scale", "slope"):
-        return "fp64" if "correlation" in call.name else "*fp64" if deterministic else f"*{call.wide}"
+        return "fp64"
+    if argument in ("cells", "starts", "order", "places"):
+        return "*i64" if argument == "order" else "*i32"
     if argument in ("input", "output", "grad_output", "first", "second", "volume", "grad_volume", "other", "gradient"):
         return f"*{DTYPES[call.dtype]}"
     return "i64" if argument.endswith(("_n", "_c", "_y", "_x", "_axis")) else "i32"

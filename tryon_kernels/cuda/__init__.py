@@ -13,8 +13,19 @@ _library.define(
     " int coordinates, bool border) -> ()"
 )
 _library.define(
-    "differentiate_input(Tensor grad_output, Tensor positions, Tensor(a!) sums, Tensor(b!)? unusual, Tensor? scale,"
+    "differentiate_input(Tensor grad_output, Tensor positions, Tensor(a!) sums, int coordinates, bool border) -> ()"
+)
+_library.define(
+    "find_cells(Tensor positions, Tensor(a!) cells, Tensor(b!) fractions, int height, int width, int outside,"
     " int coordinates, bool border) -> ()"
+)
+_library.define(
+    "order_samples(Tensor grad_output, Tensor cells, Tensor order, Tensor fractions, Tensor(a!) ordered_fractions,"
+    " Tensor(b!) places, Tensor(c!) sums, int outside) -> ()"
+)
+_library.define(
+    "sum_cells(Tensor grad_output, Tensor starts, Tensor fractions, Tensor places, Tensor sums, Tensor(a!) gradient)"
+    " -> ()"
 )
 _library.define(
     "multiply(Tensor first, Tensor second, Tensor? positions, Tensor(a!) volume, float scale,"
@@ -29,5 +40,8 @@ load(CUDA)
 sample = torch.ops.tryon_kernels_cuda.sample
 differentiate_positions = torch.ops.tryon_kernels_cuda.differentiate_positions
 differentiate_input = torch.ops.tryon_kernels_cuda.differentiate_input
+find_cells = torch.ops.tryon_kernels_cuda.find_cells
+order_samples = torch.ops.tryon_kernels_cuda.order_samples
+sum_cells = torch.ops.tryon_kernels_cuda.sum_cells
 multiply = torch.ops.tryon_kernels_cuda.multiply
 gather = torch.ops.tryon_kernels_cuda.gather

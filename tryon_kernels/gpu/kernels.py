@@ -1,4 +1,4 @@
-"""What a set of GPU kernels offers: five launches, from which the ops are made."""
+"""What a set of GPU kernels offers: eight launches, from which the ops are made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor
 # What positions mean: displacements in pixels from the output pixel's own place, or normalised, -1 and 1 being the
 # outer pixels' centres or their outer edges.
 PIXEL_OFFSETS, CORNERS_ALIGNED, EDGES_ALIGNED = range(3)
+
+CHUNK = 64  # places of the order in which a gradient is added up whose sums are made beforehand
 
 
 class Kernels(Protocol):
@@ -34,13 +36,37 @@ class Kernels(Protocol):
         """Write the positions' gradient."""
 
     def differentiate_input(
-        self, grad_output: Tensor, positions: Tensor, sums: Tensor, unusual: Tensor | None, scale: Tensor | None,
+        self, grad_output: Tensor, positions: Tensor, sums: Tensor, coordinates: int, border: bool
+    ) -> None:
+        """Add the input's gradient to `sums`, N x C x H x W of the wide dtype, in whichever order."""
+
+    def find_cells(
+        self, positions: Tensor, cells: Tensor, fractions: Tensor, height: int, width: int, outside: int,
         coordinates: int, border: bool,
     ) -> None:  # fmt: skip
-        """Add the input's gradient to `sums`, N x C x H x W of the wide dtype.
+        """Write in which cell of an image of height x width each output pixel's position lies, and where in it.
 
-        With a scale (one float64 number, a power of two), to int64 multiples of 1 / scale; what is not finite is noted
-        in `unusual` (int32): 1 for infinity, 2 for minus infinity, 3 for what is no number or for both.
+        See `tryon_kernels.gpu.cells`. `cells` (int32) is P = N * Ho * Wo, `outside` where no tap is within the image;
+        `fractions`, of the positions' dtype, is P x 2: of the way to the right and of that down.
+        """
+
+    def order_samples(
+        self, grad_output: Tensor, cells: Tensor, order: Tensor, fractions: Tensor, ordered_fractions: Tensor,
+        places: Tensor, sums: Tensor, outside: int,
+    ) -> None:  # fmt: skip
+        """Write what `sum_cells` wants of the output pixels, sorted by their cells.
+
+        `cells` is sorted here; `order` (int64) says of which output pixel each is. `places` (int32), P x 2, is its
+        column and row. `sums`, of the wide dtype, is ceil(P / CHUNK) x 4 x C, and is written for each whole chunk that
+        is in one cell: what it gives to the upper left, upper right, lower left and lower right tap.
+        """
+
+    def sum_cells(
+        self, grad_output: Tensor, starts: Tensor, fractions: Tensor, places: Tensor, sums: Tensor, gradient: Tensor
+    ) -> None:
+        """Write the input's gradient: of each pixel the sum of what the four cells around it give.
+
+        The output pixels of cell k are those from `starts[k]` (int32) to before `starts[k + 1]`.
         """
 
     def multiply(

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from tryon_kernels.checks import check_grad_output, check_grid_sample, check_warp
 from tryon_kernels.eager import position_dtype
+from tryon_kernels.gpu.cells import differentiate_in_order
 from tryon_kernels.gpu.kernels import CORNERS_ALIGNED, EDGES_ALIGNED, PIXEL_OFFSETS, Kernels
 from tryon_kernels.ops.library import new_gradient, new_output
-
-FIXED_POINT_BITS = 62  # of a sum; the sign has one, and one is to spare
 
 
 def coordinates_of(align_corners: bool) -> int:
@@ -91,38 +90,18 @@ def _differentiate_input(
 ) -> Tensor:
     """Sums of what each pixel gives to its four taps.
 
-    The order of floating-point additions by many threads changes from run to run, and so do their roundings. With
-    `torch.use_deterministic_algorithms` the sums are therefore integers, which add up to the same in any order: each
-    share is a multiple of a power of two so small that sums of all pixels with the largest gradient fit 62 bits. Shares
-    that are not finite are noted as bits.
+    Many threads add in another order each time, and round differently. With `torch.use_deterministic_algorithms` there
+    is one order.
     """
     gradient = new_gradient(input, True)
     if gradient.numel() == 0:
         return gradient
     if grad_output.numel() == 0:
         return gradient.zero_()
-    if not torch.are_deterministic_algorithms_enabled():
-        wide = gradient.dtype == position_dtype(input)
-        sums = gradient.zero_() if wide else torch.zeros_like(gradient, dtype=position_dtype(input))
-        kernels.differentiate_input(grad_output, positions, sums, None, None, coordinates, border)
-        return gradient if wide else gradient.copy_(sums)
-    sums = torch.zeros_like(gradient, dtype=torch.int64)
-    unusual, scale = torch.zeros_like(gradient, dtype=torch.int32), _fixed_point_scale(grad_output)
-    kernels.differentiate_input(grad_output, positions, sums, unusual, scale, coordinates, border)
-    return gradient.copy_(sums.double().div_(scale).add_(_meanings(unusual.device)[unusual]))
-
-
-def _meanings(device: torch.device) -> Tensor:
-    """What is added to a sum for each note of what is not finite; nothing where there is none."""
-    meanings = torch.full((4,), torch.nan, dtype=torch.float64, device=device)
-    for note, value in enumerate((0.0, torch.inf, -torch.inf)):
-        meanings[note] = value  # without a copy from the host, which a CUDA graph could not hold
-    return meanings
-
-
-def _fixed_point_scale(grad_output: Tensor) -> Tensor:
-    """What a gradient's shares are multiplied with to become integers: a power of two."""
-    pixels = grad_output.shape[2] * grad_output.shape[3]
-    largest = grad_output.nan_to_num(0, 0, 0).abs().amax().double().clamp(min=torch.finfo(torch.float64).tiny)
-    exponent = FIXED_POINT_BITS - torch.log2(largest * pixels).ceil().clamp(min=-900, max=900)
-    return torch.exp2(exponent)
+    if torch.are_deterministic_algorithms_enabled():
+        differentiate_in_order(kernels, grad_output, positions, gradient, coordinates, border)
+        return gradient
+    wide = gradient.dtype == position_dtype(input)
+    sums = gradient.zero_() if wide else torch.zeros_like(gradient, dtype=position_dtype(input))
+    kernels.differentiate_input(grad_output, positions, sums, coordinates, border)
+    return gradient if wide else gradient.copy_(sums)

@@ -19,7 +19,7 @@ def locate(given, index, size, coordinates: tl.constexpr, border: tl.constexpr):
     As in `tryon_kernels.eager`: positions are brought in from where they change nothing any more, not a number to the
     low end, and then have the slope 0.
     """
-    extent = size.to(given.dtype)
+    extent = tl.cast(size, given.dtype)
     if coordinates == PIXEL_OFFSETS:
         position = given + index.to(given.dtype)
         slope = extent * 0 + 1

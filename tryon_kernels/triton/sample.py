@@ -78,11 +78,10 @@ def _differentiate_positions(
 
 @triton.jit
 def _differentiate_input(
-    grad_output, positions, sums, unusual, scale, channels, height, width, out_height, out_width,
+    grad_output, positions, sums, channels, height, width, out_height, out_width,
     grad_n, grad_c, grad_y, grad_x, positions_n, positions_axis, positions_y, positions_x,
     sums_n, sums_c, sums_y, sums_x,
-    coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, FIXED: tl.constexpr,
-    PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+    coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.program_id(1).to(tl.int64) * CHANNELS + tl.arange(0, CHANNELS)
@@ -104,14 +103,7 @@ def _differentiate_input(
             offset = n * sums_n + row.to(tl.int64) * sums_y + column.to(tl.int64) * sums_x
             place = offset[:, None] + (channel * sums_c)[None, :]
             share = ((v if j else 1 - v) * (u if i else 1 - u))[:, None] * grad
-            if FIXED:
-                finite = tl.abs(share) < float("inf")
-                multiple = tl.where(finite, share, 0).to(tl.float64) * tl.load(scale)
-                tl.atomic_add(sums + place, multiple.to(tl.int64), mask=mask, sem="relaxed")
-                kind = tl.where(share == float("inf"), 1, tl.where(share == -float("inf"), 2, 3))
-                tl.atomic_or(unusual + place, kind, mask=mask & (finite == 0), sem="relaxed")
-            else:
-                tl.atomic_add(sums + place, share, mask=mask, sem="relaxed")
+            tl.atomic_add(sums + place, share, mask=mask, sem="relaxed")
 
 
 def sum_type(features: Tensor) -> tl.dtype:
@@ -144,17 +136,12 @@ def differentiate_positions(
     )  # fmt: skip
 
 
-def differentiate_input(
-    grad_output: Tensor, positions: Tensor, sums: Tensor, unusual: Tensor | None, scale: Tensor | None,
-    coordinates: int, border: bool,
-) -> None:  # fmt: skip
+def differentiate_input(grad_output: Tensor, positions: Tensor, sums: Tensor, coordinates: int, border: bool) -> None:
     """See `tryon_kernels.gpu.kernels`."""
     tile = sample_tile(sums, adding=True)
     (count, channels, *size), out_size = sums.shape, positions.shape[2:]
     grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), triton.cdiv(channels, tile.channels), count)
     _differentiate_input[grid](
-        grad_output, positions, sums, sums if unusual is None else unusual, sums if scale is None else scale, channels,
-        *size, *out_size, *grad_output.stride(), *positions.stride(), *sums.stride(),
-        coordinates, border, sum_type(grad_output), scale is not None, tile.pixels, tile.channels,
-        num_warps=tile.warps,
+        grad_output, positions, sums, channels, *size, *out_size, *grad_output.stride(), *positions.stride(),
+        *sums.stride(), coordinates, border, sum_type(grad_output), tile.pixels, tile.channels, num_warps=tile.warps,
     )  # fmt: skip

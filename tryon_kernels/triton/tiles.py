@@ -75,7 +75,7 @@ class Family:
 
 # Channels together: 16 bytes a lane along channels, and a pixel's position is read for 64 of them.
 _TOGETHER = 64
-# Adding to four taps by atomic operations takes many registers a number, as 64-bit integers most of all.
+# Adding to four taps by atomic operations takes many registers a number.
 _ADDED = 32
 _PIXELS = 16
 # Planes: a warp along pixels, so that neighbours' taps share lines; a few planes for each position.
