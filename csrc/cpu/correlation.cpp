@@ -27,7 +27,8 @@ Image<T> strided(Image<T> image, int64_t stride) {
 Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
                    std::optional<double> negative_slope) {
   const Window window = check(first, second, radius, stride, negative_slope, false);
-  const Tensor output = new_output(first, volume_shape(first.size(0), window), first.scalar_type());
+  Tensor output = new_output(first, volume_shape(first.size(0), window), first.scalar_type());
+  if (first.numel() == 0) return torch::stable::zero_(output);
   with_number_type("first", first, [&]<class T>(T) {
     const auto from = strided(image_of<const T>(first), stride), around = strided(image_of<const T>(second), stride);
     const auto to = image_of<T>(output);
@@ -47,6 +48,7 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
   const Window window = check(first, second, radius, stride, negative_slope, true);
   check_volume_gradient(grad_output, output, negative_slope, volume_shape(first.size(0), window), first.scalar_type());
   Tensor grad_first = new_gradient(first, first_needed), grad_second = new_gradient(second, second_needed);
+  if (first.numel() == 0) return {grad_first, grad_second};
   with_number_type("first", first, [&]<class T>(T) {
     const auto grad = image_of<const T>(grad_output);
     const auto& kernels = correlation_kernels<T>();

@@ -98,24 +98,6 @@ def test_a_whole_pixel_flow_moves_pixels(backend: str) -> None:
     assert not warped[:, :, :, 4:].any()
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize(
-    ("count", "channels", "out"), [(2, 3, (4, 0)), (2, 3, (0, 4)), (0, 3, (4, 4)), (2, 16, (4, 0)), (2, 16, (0, 4))]
-)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_where_there_are_no_pixels_nothing_is_sampled(
-    backend: str, count: int, channels: int, out: tuple[int, int], layout: str
-) -> None:
-    image = LAYOUTS[layout](torch.rand(count, channels, 5, 4)).to(DEVICE).requires_grad_()
-    flow = torch.zeros(count, 2, *out, device=DEVICE, requires_grad=True)
-    with tk.use_backend(backend):
-        warped = tk.warp(image, flow)
-        gradients = torch.autograd.grad(warped.sum(), (image, flow))
-    assert warped.shape == (count, channels, *out)
-    assert [gradient.shape for gradient in gradients] == [image.shape, flow.shape]
-    assert not any(gradient.any() for gradient in gradients)
-
-
 @pytest.mark.parametrize("case", sample_inputs("correlation"), ids=str)
 def test_the_correlation_reference_is_its_definition_written_out(case: Case) -> None:
     first, second = case.tensors

@@ -9,8 +9,8 @@
 // 2 radius + 1 diagonals are kept. Both gradients are two more products with the same band.
 //
 // A stride needs no mention here: it is the same as stride 1 on every stride-th row and column, so the caller gives
-// strided images. Pieces of rows are numbered through all images, and each call writes the pieces [begin, end) and
-// nothing else.
+// strided images. No size is 0. Pieces of rows are numbered through all images, and each call writes the pieces [begin,
+// end) and nothing else.
 namespace tryon_kernels {
 
 struct Window {
