@@ -31,7 +31,7 @@ void launch_multiply(const Tensor& volume, const Multiplication<T>& work) {
 }  // namespace
 
 void multiply(const Tensor& first, const Tensor& second, const std::optional<Tensor>& positions, Tensor volume,
-              std::optional<double> negative_slope, int64_t coordinates, bool border) {
+              double scale, std::optional<double> negative_slope, int64_t coordinates, bool border) {
   with_number_type("first", first, [&](auto number) {
     using T = decltype(number);
     Multiplication<T> work = {};
@@ -42,7 +42,7 @@ void multiply(const Tensor& first, const Tensor& second, const std::optional<Ten
     work.volume = image_of<T>(volume);
     work.side = window_side(volume);
     work.pieces = static_cast<int>(parts(work.side, kPiece));
-    work.scale = 1 / static_cast<Wide<T>>(second.size(1));
+    work.scale = static_cast<Wide<T>>(scale);
     work.negative_slope = static_cast<Wide<T>>(negative_slope.value_or(1));
     if (positions) {
       launch_multiply<T, true>(volume, work);

@@ -27,7 +27,7 @@ void launch_gather(const Tensor& gradient, Gathering<T> work) {
 }  // namespace
 
 void gather(const Tensor& grad_volume, const std::optional<Tensor>& volume, const Tensor& other,
-            const std::optional<Tensor>& positions, Tensor gradient, std::optional<double> negative_slope,
+            const std::optional<Tensor>& positions, Tensor gradient, double scale, std::optional<double> negative_slope,
             bool mirrored, int64_t coordinates, bool border) {
   with_number_type("other", other, [&](auto number) {
     using T = decltype(number);
@@ -42,7 +42,7 @@ void gather(const Tensor& grad_volume, const std::optional<Tensor>& volume, cons
     work.width = static_cast<int>(gradient.size(3));
     work.side = window_side(grad_volume);
     work.mirrored = mirrored;
-    work.scale = 1 / static_cast<Wide<T>>(gradient.size(1));
+    work.scale = static_cast<Wide<T>>(scale);
     work.negative_slope = static_cast<Wide<T>>(negative_slope.value_or(1));
     if (positions) {
       launch_gather<T, true>(gradient, work);

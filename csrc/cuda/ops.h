@@ -23,14 +23,15 @@ void differentiate_input(const Tensor& grad_output, const Tensor& positions, Ten
                          const std::optional<Tensor>& unusual, const std::optional<Tensor>& scale, int64_t coordinates,
                          bool border);
 
-// The volume of a map, or of one sampled at positions, with a second one. The radius is the volume's.
+// The volume of a map, or of one sampled at positions, with a second one: sums over channels, times `scale`. The radius
+// is the volume's.
 void multiply(const Tensor& first, const Tensor& second, const std::optional<Tensor>& positions, Tensor volume,
-              std::optional<double> negative_slope, int64_t coordinates, bool border);
+              double scale, std::optional<double> negative_slope, int64_t coordinates, bool border);
 
 // One map's gradient from the other map, or from that sampled at positions; the second's if mirrored. `volume` is given
 // where there is a negative slope.
 void gather(const Tensor& grad_volume, const std::optional<Tensor>& volume, const Tensor& other,
-            const std::optional<Tensor>& positions, Tensor gradient, std::optional<double> negative_slope,
+            const std::optional<Tensor>& positions, Tensor gradient, double scale, std::optional<double> negative_slope,
             bool mirrored, int64_t coordinates, bool border);
 
 }  // namespace tryon_kernels::cuda

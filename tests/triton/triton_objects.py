@@ -120,8 +120,6 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
         "precision": "ieee",
         "COLUMNS": getattr(tile, "columns", 0),
     }
-    if "correlation" in call.name:
-        constants |= {"scale": 1 / 256, "slope": 0.1}
     # Triton makes a constant of each argument that is 1: the stride along which numbers lie together.
     constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
     return {name: value for name, value in constants.items() if name in names}
@@ -135,8 +133,8 @@ def _type(argument: str, call: Call) -> str:
         return "*i64" if deterministic else f"*{call.wide}"
     if argument == "unusual":
         return "*i32" if deterministic else f"*{call.wide}"
-    if argument == "scale" and "sample" in call.name:
-        return "*fp64" if deterministic else f"*{call.wide}"
+    if argument in ("scale", "slope"):
+        return "fp64" if "correlation" in call.name else "*fp64" if deterministic else f"*{call.wide}"
     if argument in ("input", "output", "grad_output", "first", "second", "volume", "grad_volume", "other", "gradient"):
         return f"*{DTYPES[call.dtype]}"
     return "i64" if argument.endswith(("_n", "_c", "_y", "_x", "_axis")) else "i32"

@@ -17,12 +17,12 @@ _library.define(
     " int coordinates, bool border) -> ()"
 )
 _library.define(
-    "multiply(Tensor first, Tensor second, Tensor? positions, Tensor(a!) volume, float? negative_slope,"
-    " int coordinates, bool border) -> ()"
+    "multiply(Tensor first, Tensor second, Tensor? positions, Tensor(a!) volume, float scale,"
+    " float? negative_slope, int coordinates, bool border) -> ()"
 )
 _library.define(
     "gather(Tensor grad_volume, Tensor? volume, Tensor other, Tensor? positions, Tensor(a!) gradient,"
-    " float? negative_slope, bool mirrored, int coordinates, bool border) -> ()"
+    " float scale, float? negative_slope, bool mirrored, int coordinates, bool border) -> ()"
 )
 load_cuda()
 

@@ -74,6 +74,11 @@ def warp_correlation_backward(
     return grad_first, grad_second, grad_grid
 
 
+def _scale(features: Tensor) -> float:
+    """What sums over channels are multiplied with to become means."""
+    return 1 / max(features.shape[1], 1)
+
+
 def _multiply(
     kernels: Kernels, first: Tensor, second: Tensor, positions: Tensor | None, radius: int,
     negative_slope: float | None, coordinates: int, border: bool,
@@ -82,7 +87,7 @@ def _multiply(
     if volume.numel() > 0 and first.numel() == 0:
         return volume.zero_()
     if volume.numel() > 0:
-        kernels.multiply(first, second, positions, volume, negative_slope, coordinates, border)
+        kernels.multiply(first, second, positions, volume, _scale(first), negative_slope, coordinates, border)
     return volume
 
 
@@ -94,5 +99,6 @@ def _gather(
         gradient.zero_()
     elif gradient.numel() > 0:
         kernels.gather(
-            grad_volume, volume, other, positions, gradient, negative_slope, mirrored, coordinates, border
+            grad_volume, volume, other, positions, gradient, _scale(other), negative_slope, mirrored, coordinates,
+            border,
         )  # fmt: skip

@@ -44,16 +44,20 @@ class Kernels(Protocol):
         """
 
     def multiply(
-        self, first: Tensor, second: Tensor, positions: Tensor | None, volume: Tensor, negative_slope: float | None,
-        coordinates: int, border: bool,
+        self, first: Tensor, second: Tensor, positions: Tensor | None, volume: Tensor, scale: float,
+        negative_slope: float | None, coordinates: int, border: bool,
     ) -> None:  # fmt: skip
-        """Write the volume of the first map, or of that sampled at positions, with the second one."""
+        """Write the volume of the first map, or of that sampled at positions, with the second one.
+
+        Its values are sums over channels, times `scale`: 1 / channels makes them means.
+        """
 
     def gather(
         self, grad_volume: Tensor, volume: Tensor | None, other: Tensor, positions: Tensor | None, gradient: Tensor,
-        negative_slope: float | None, mirrored: bool, coordinates: int, border: bool,
+        scale: float, negative_slope: float | None, mirrored: bool, coordinates: int, border: bool,
     ) -> None:  # fmt: skip
         """Write one map's gradient from the other map, or from that sampled at positions; the second's if mirrored.
 
         `volume` is given where there is a negative slope: its sign says which of the two slopes a value took.
+        `scale` is that of the volume.
         """

@@ -64,7 +64,7 @@ def _add_product(a, b, total, precision: tl.constexpr):
 
 @triton.jit
 def _multiply(
-    first, second, positions, volume, scale: tl.constexpr, slope: tl.constexpr, channels, first_height, first_width,
+    first, second, positions, volume, scale: tl.float64, slope: tl.float64, channels, first_height, first_width,
     height, width, first_n, first_c, first_y, first_x, second_n, second_c, second_y, second_x,
     positions_n, positions_axis, positions_y, positions_x, volume_n, volume_c, volume_y, volume_x,
     SIDE: tl.constexpr, LEAKY: tl.constexpr, SAMPLED: tl.constexpr, coordinates: tl.constexpr, border: tl.constexpr,
@@ -95,13 +95,13 @@ def _multiply(
         around = _read_columns(second + n * second_n, around_y, around_x, around_real, second_y, second_x,
                                channel * second_c, channel < channels)  # fmt: skip
         products = _add_product(centres, tl.trans(around), products, precision)
-    mean = products * scale
+    values = products * tl.full((1, 1), scale, number)
     if LEAKY:
-        mean = tl.where(mean > 0, mean, mean * slope)
+        values = tl.where(values > 0, values, values * tl.full((1, 1), slope, number))
     dx = j[None, :] - i[:, None]
     to = (volume + n * volume_n + y * volume_y) + (x.to(tl.int64) * volume_x)[:, None]
     to += (dy * SIDE + dx).to(tl.int64) * volume_c
-    tl.store(to, mean.to(volume.dtype.element_ty), mask=(dx >= 0) & (dx < SIDE) & real[:, None])
+    tl.store(to, values.to(volume.dtype.element_ty), mask=(dx >= 0) & (dx < SIDE) & real[:, None])
 
 
 @triton.jit
@@ -121,7 +121,7 @@ def _add_unusual(total, weights, kept, values):
 
 @triton.jit
 def _gather(
-    grad_volume, volume, other, positions, gradient, scale: tl.constexpr, slope: tl.constexpr, channels, other_height,
+    grad_volume, volume, other, positions, gradient, scale: tl.float64, slope: tl.float64, channels, other_height,
     other_width, height, width,
     volume_n, volume_c, volume_y, volume_x, signs_n, signs_c, signs_y, signs_x,
     other_n, other_c, other_y, other_x, positions_n, positions_axis, positions_y, positions_x,
@@ -181,7 +181,7 @@ def _gather(
         if tl.min(finite.to(tl.int32)) == 0:
             rest = tl.where(finite, 0, around).to(number)
             positive = _add_unusual(positive, weights.to(number) * factor, kept, rest)
-    total = (positive + negative * slope) * scale
+    total = (positive + negative * tl.full((1, 1), slope, number)) * tl.full((1, 1), scale, number)
     to = gradient + n * to_n + y * to_y + (x.to(tl.int64) * to_x)[:, None] + (channel * to_c)[None, :]
     tl.store(to, total.to(gradient.dtype.element_ty), mask=real[:, None] & channel_real[None, :])
 
@@ -192,8 +192,8 @@ def _precision(features: Tensor) -> str:
 
 
 def multiply(
-    first: Tensor, second: Tensor, positions: Tensor | None, volume: Tensor, negative_slope: float | None,
-    coordinates: int, border: bool,
+    first: Tensor, second: Tensor, positions: Tensor | None, volume: Tensor, scale: float,
+    negative_slope: float | None, coordinates: int, border: bool,
 ) -> None:  # fmt: skip
     """See `tryon_kernels.gpu.kernels`."""
     side, channels = math.isqrt(volume.shape[1]), second.shape[1]
@@ -201,7 +201,7 @@ def multiply(
     given = first if positions is None else positions
     grid = (triton.cdiv(second.shape[3], tile.pixels) * second.shape[2] * side, second.shape[0])
     _multiply[grid](
-        first, second, given, volume, 1 / channels, negative_slope or 0.0, channels, *first.shape[2:],
+        first, second, given, volume, scale, negative_slope or 0.0, channels, *first.shape[2:],
         *second.shape[2:], *first.stride(), *second.stride(), *given.stride(), *volume.stride(),
         side, negative_slope is not None, positions is not None, coordinates, border, _precision(first),
         sum_type(first), tile.pixels, tile.columns, tile.channels, num_warps=tile.warps,
@@ -210,7 +210,7 @@ def multiply(
 
 def gather(
     grad_volume: Tensor, volume: Tensor | None, other: Tensor, positions: Tensor | None, gradient: Tensor,
-    negative_slope: float | None, mirrored: bool, coordinates: int, border: bool,
+    scale: float, negative_slope: float | None, mirrored: bool, coordinates: int, border: bool,
 ) -> None:  # fmt: skip
     """See `tryon_kernels.gpu.kernels`."""
     side, channels = math.isqrt(grad_volume.shape[1]), gradient.shape[1]
@@ -222,7 +222,7 @@ def gather(
         gradient.shape[0],
     )
     _gather[grid](
-        grad_volume, signs, other, given, gradient, 1 / channels, negative_slope or 0.0, channels, *other.shape[2:],
+        grad_volume, signs, other, given, gradient, scale, negative_slope or 0.0, channels, *other.shape[2:],
         *gradient.shape[2:], *grad_volume.stride(), *signs.stride(), *other.stride(), *given.stride(),
         *gradient.stride(),
         side, negative_slope is not None, mirrored, positions is not None, coordinates, border, _precision(other),

@@ -7,7 +7,7 @@
 
 // The correlation volume of a map, or of one sampled at positions, with a second one:
 //
-//   volume[k(dy, dx), y, x] = 1/C * sum over c of first[c, y, x] * second[c, y + dy, x + dx]
+//   volume[k(dy, dx), y, x] = scale * sum over c of first[c, y, x] * second[c, y + dy, x + dx]
 //
 // A block computes a tile of pixels and a piece of the window. A thread has one row of `second`, of which it needs 4 +
 // 6 columns for the 7 displacements dx of 4 pixels, and multiplies it with kRows neighbouring rows y of `first`. These
@@ -171,9 +171,10 @@ __device__ __forceinline__ void store_volume(const Multiplication<T>& work, cons
     const int y = pixel / kMultipliedColumns, x = pixel % kMultipliedColumns;
     const bool inside = part.y + y < work.second.height && part.x + x < work.second.width;
     if (part.dy + dy >= work.side || part.dx + dx >= work.side || !inside) return;
-    const Wide<T> mean = results[displacement * kResultPitch<kRows> + pixel] * work.scale;
+    const Wide<T> value = results[displacement * kResultPitch<kRows> + pixel] * work.scale;
     T* const of_pixel = tile + y * volume.row + x * volume.column;
-    of_pixel[(int64_t{dy} * work.side + dx) * volume.channel] = narrow<T>(mean > 0 ? mean : mean * work.negative_slope);
+    of_pixel[(int64_t{dy} * work.side + dx) * volume.channel] =
+        narrow<T>(value > 0 ? value : value * work.negative_slope);
   };
   if (volume.channel == 1) {
     share_out<kDisplacements, kTilePixels, kMultiplyThreads>(store);

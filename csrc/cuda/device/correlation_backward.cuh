@@ -7,7 +7,7 @@
 
 // The gradient of either map of a correlation, which is a weighted sum of the other map's neighbours:
 //
-//   gradient[c, y, x] = 1/C * sum over dy, dx of w[dy, dx, y, x] * other[c, y + dy, x + dx]
+//   gradient[c, y, x] = scale * sum over dy, dx of w[dy, dx, y, x] * other[c, y + dy, x + dx]
 //
 //   of first    w[dy, dx, y, x] = G[k(dy, dx), y, x]
 //   of second   w[dy, dx, y, x] = G[k(-dy, -dx), y + dy, x + dx], 0 outside
