@@ -101,9 +101,9 @@ def test_a_whole_pixel_flow_moves_pixels(backend: str) -> None:
 @pytest.mark.parametrize("case", sample_inputs("correlation"), ids=str)
 def test_the_correlation_reference_is_its_definition_written_out(case: Case) -> None:
     first, second = case.tensors
-    radius, stride, negative_slope = case.options
+    radius, stride, negative_slope, mean = case.options
     count, _, height, width = first.shape
-    output = eager.correlation(first, second, radius, stride, negative_slope)
+    output = eager.correlation(first, second, *case.options)
     for n in range(count):
         for y in range(0, height, stride):
             for x in range(0, width, stride):
@@ -111,10 +111,13 @@ def test_the_correlation_reference_is_its_definition_written_out(case: Case) -> 
                 for v in range(y - radius * stride, y + radius * stride + 1, stride):
                     for u in range(x - radius * stride, x + radius * stride + 1, stride):
                         inside = 0 <= v < height and 0 <= u < width
-                        value = (first[n, :, y, x] @ second[n, :, v, u] / first.shape[1]).item() if inside else 0.0
+                        value = (first[n, :, y, x] @ second[n, :, v, u]).item() if inside else 0.0
+                        value /= first.shape[1] if mean else 1
                         if negative_slope is not None and value < 0:
                             value *= negative_slope
-                        assert output[n, channel, y // stride, x // stride].item() == pytest.approx(value, abs=1e-15)
+                        assert output[n, channel, y // stride, x // stride].item() == pytest.approx(
+                            value, abs=1e-15 * case.volume_scale
+                        )
                         channel += 1
         assert output.shape[1:] == (channel, -(-height // stride), -(-width // stride))
 

@@ -27,7 +27,7 @@ def case_of(op: str, shape: tuple[int, ...]) -> Case:
     count, channels, *out = shape
     flow, grid = features(count, 2, *out), features(count, *out, 2)
     if op == "correlation":
-        return Case(op, label(shape), (features(*shape), features(*shape, seed=1)), (2, 2, 0.1))
+        return Case(op, label(shape), (features(*shape), features(*shape, seed=1)), (2, 2, 0.1, True))
     image = features(count, channels, 6, 3)
     if op == "warp":
         return Case(op, label(shape), (image, flow), ("border",))

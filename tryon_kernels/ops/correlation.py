@@ -18,16 +18,18 @@ from tryon_kernels.ops.library import (
     register_double_backward,
 )
 
-library.define("correlation(Tensor first, Tensor second, int radius, int stride, float? negative_slope) -> Tensor")
+library.define(
+    "correlation(Tensor first, Tensor second, int radius, int stride, float? negative_slope, bool mean) -> Tensor"
+)
 # `output` is given exactly where there is a negative slope: its sign says which of the two slopes a value took.
 library.define(
     "correlation_backward(Tensor grad_output, Tensor first, Tensor second, Tensor? output, int radius, int stride,"
-    " float? negative_slope, bool first_needed, bool second_needed) -> (Tensor, Tensor)"
+    " float? negative_slope, bool mean, bool first_needed, bool second_needed) -> (Tensor, Tensor)"
 )
 
 
 @torch.library.register_fake("tryon_kernels::correlation", lib=library)
-def _(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> Tensor:
+def _(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None, mean: bool) -> Tensor:
     check_correlation(first, second, radius, stride, negative_slope)
     centres = (-(-size // stride) for size in first.shape[2:])
     return new_output(first, (first.shape[0], (2 * radius + 1) ** 2, *centres))
@@ -42,6 +44,7 @@ def _(
     radius: int,
     stride: int,
     negative_slope: float | None,
+    mean: bool,
     first_needed: bool,
     second_needed: bool,
 ) -> tuple[Tensor, Tensor]:
@@ -50,17 +53,15 @@ def _(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    first, second, *ctx.options, negative_slope = inputs
-    ctx.negative_slope = negative_slope
+    first, second, *ctx.options = inputs
+    _, _, negative_slope, _ = ctx.options
     ctx.save_for_backward(first, second, None if negative_slope is None else output)
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     needed = ctx.needs_input_grad[:2]
-    gradients = torch.ops.tryon_kernels.correlation_backward(
-        grad_output, *ctx.saved_tensors, *ctx.options, ctx.negative_slope, *needed
-    )
-    return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), None, None, None)
+    gradients = torch.ops.tryon_kernels.correlation_backward(grad_output, *ctx.saved_tensors, *ctx.options, *needed)
+    return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), *(None,) * len(ctx.options))
 
 
 def _forward_again(first: Tensor, second: Tensor, output: Tensor | None, *options: Any) -> Tensor:

@@ -15,7 +15,8 @@ namespace tryon_kernels {
 
 struct Window {
   int64_t channels, height, width, radius;
-  int64_t divisor = channels;  // of the sums: larger where these channels are some of a map's
+  // Of the sums: 1 where they are no means, and larger than the channels where these are some of a map's.
+  int64_t divisor = channels;
   int64_t band_rows = 2;       // that are worked on together, at most `kMostRows`
   int64_t side() const { return 2 * radius + 1; }
 };
