@@ -17,7 +17,7 @@ struct Window {
   int64_t channels, height, width, radius;
   // Of the sums: 1 where they are no means, and larger than the channels where these are some of a map's.
   int64_t divisor = channels;
-  int64_t band_rows = 2;       // that are worked on together, at most `kMostRows`
+  int64_t band_rows = 2;  // that are worked on together, at most `kMostRows`
   int64_t side() const { return 2 * radius + 1; }
 };
 
