@@ -75,13 +75,13 @@ STOCK: dict[str, Operation] = {
 
 
 def _reference_warp_correlation(first: Tensor, second: Tensor, grid: Tensor) -> Tensor:
-    return eager.correlation(eager.grid_sample(first, grid, "border", True), second, RADIUS, 1, NEGATIVE_SLOPE)
+    return eager.correlation(eager.grid_sample(first, grid, "border", True), second, RADIUS, 1, NEGATIVE_SLOPE, True)
 
 
 REFERENCE: dict[str, Operation] = {
     "warp": partial(eager.warp, padding_mode="border"),
     "grid_sample": partial(eager.grid_sample, padding_mode="border", align_corners=True),
-    "correlation": partial(eager.correlation, radius=RADIUS, stride=1, negative_slope=None),
+    "correlation": partial(eager.correlation, radius=RADIUS, stride=1, negative_slope=None, mean=True),
     "warp_correlation": _reference_warp_correlation,
 }
 

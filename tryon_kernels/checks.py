@@ -9,6 +9,7 @@ from tryon_kernels.eager import position_dtype
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 PADDING_MODES = ("zeros", "border")
+REDUCTIONS = ("mean", "sum")
 
 
 def check_grid_sample(input: Tensor, grid: Tensor, padding_mode: str) -> None:
@@ -33,6 +34,12 @@ def check_correlation(first: Tensor, second: Tensor, radius: int, stride: int, n
     _check_volume(radius, negative_slope)
     if stride < 1:
         raise ValueError(f"stride: got {stride}, expected 1 or more")
+
+
+def check_reduction(reduction: str) -> None:
+    """Refuse a name that is no reduction."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f'reduction: got "{reduction}", expected "mean" or "sum"')
 
 
 def check_warp_correlation(

@@ -35,8 +35,10 @@ def warp(input: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
     return _sample(input, x, y, padding_mode)
 
 
-def correlation(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> Tensor:
-    """Mean over channels of the products of displaced features; see `tryon_kernels.correlation`."""
+def correlation(
+    first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None, mean: bool
+) -> Tensor:
+    """Mean or sum over channels of the products of displaced features; see `tryon_kernels.correlation`."""
     dtype, memory_format = position_dtype(first), memory_format_of(first)
     height, width = first.shape[2:]
     reach = radius * stride
@@ -50,7 +52,9 @@ def correlation(first: Tensor, second: Tensor, radius: int, stride: int, negativ
             for dx in steps
         ],
         dim=1,
-    ) / max(first.shape[1], 1)
+    )
+    if mean:
+        volume = volume / max(first.shape[1], 1)
     if negative_slope is not None:
         volume = torch.where(volume > 0, volume, volume * negative_slope)
     return volume.to(first.dtype).contiguous(memory_format=memory_format)
@@ -66,7 +70,7 @@ def warp_correlation(
     align_corners: bool,
 ) -> Tensor:
     """Correlation volume of a sampled map with a second one; see `tryon_kernels.warp_correlation`."""
-    return correlation(grid_sample(first, grid, padding_mode, align_corners), second, radius, 1, negative_slope)
+    return correlation(grid_sample(first, grid, padding_mode, align_corners), second, radius, 1, negative_slope, True)
 
 
 def _pixels(normalised: Tensor, size: int, align_corners: bool) -> Tensor:

@@ -13,7 +13,13 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from tryon_kernels import eager, ops, pins, private, stock
 from tryon_kernels.backends import backend_for
-from tryon_kernels.checks import check_correlation, check_grid_sample, check_warp, check_warp_correlation
+from tryon_kernels.checks import (
+    check_correlation,
+    check_grid_sample,
+    check_reduction,
+    check_warp,
+    check_warp_correlation,
+)
 from tryon_kernels.ops.gradients import Operation
 from tryon_kernels.ops.library import as_positions, lowered_by_autocast
 
@@ -123,14 +129,21 @@ def warp(input: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor
 
 
 def correlation(
-    first: Tensor, second: Tensor, *, radius: int = 3, stride: int = 1, negative_slope: float | None = None
+    first: Tensor,
+    second: Tensor,
+    *,
+    radius: int = 3,
+    stride: int = 1,
+    negative_slope: float | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Correlation volume: how alike each feature is to those around the same place in another map.
 
     output[n, k, i, j] = mean over c of first[n, c, y, x] * second[n, c, y + stride * dy, x + stride * dx] with
     y = stride * i, x = stride * j, dy and dx from -radius to radius and channel
     k = (dy + radius) * (2 * radius + 1) + (dx + radius), and zeros outside the second map; then, with a negative slope,
-    leaky ReLU. It is the cost volume of PWC-Net (arXiv 1709.02371). Products and sums are float32 at least.
+    leaky ReLU. It is the cost volume of PWC-Net (arXiv 1709.02371). Products and sums are float32 at least, and rounded
+    once, after the leaky ReLU.
 
     Args:
         first: N x C x H x W, float16, bfloat16, float32 or float64, any strides.
@@ -138,20 +151,23 @@ def correlation(
         radius: largest displacement in steps, 0 or more.
         stride: pixels between centres and between displacements, 1 or more.
         negative_slope: slope of the leaky ReLU below zero, 0 or more; None for none.
+        reduction: "mean" over the channels, or their "sum".
 
     Returns:
         N x (2 radius + 1)^2 x ceil(H / stride) x ceil(W / stride) in the dtype and memory format of first.
 
     Raises:
         TypeError: a dtype does not fit.
-        ValueError: a rank, size, device or number does not fit.
+        ValueError: a rank, size, device, number or reduction does not fit.
     """
     if has_torch_function((first, second)):
         options: dict[str, Any] = {"radius": radius, "stride": stride, "negative_slope": negative_slope}
+        options["reduction"] = reduction
         return handle_torch_function(correlation, (first, second), first, second, **options)
     first, second = lowered_by_autocast(first, second)
     check_correlation(first, second, radius, stride, negative_slope)
-    return _CORRELATION((first, second), radius, stride, negative_slope)
+    check_reduction(reduction)
+    return _CORRELATION((first, second), radius, stride, negative_slope, reduction == "mean")
 
 
 def warp_correlation(

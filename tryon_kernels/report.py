@@ -18,7 +18,7 @@ from tryon_kernels.pins import NAMES
 OPTIONS: dict[str, tuple[Any, ...]] = {  # of a call, as networks have them
     "warp": ("border",),
     "grid_sample": ("border", True),
-    "correlation": (3, 1, None),
+    "correlation": (3, 1, None, True),
     "warp_correlation": (3, 0.1, "border", True),
 }
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}

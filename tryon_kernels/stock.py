@@ -142,21 +142,26 @@ class _Correlation(torch.autograd.Function):
         return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), *nothing)
 
 
-def correlation(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> Tensor:
-    """Mean over channels of the products of displaced features, one displacement after the other."""
+def correlation(
+    first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None, mean: bool
+) -> Tensor:
+    """Mean or sum over channels of the products of displaced features, one displacement after the other."""
     if torch.compiler.is_compiling():  # which fuses the formula
-        return eager.correlation(first, second, radius, stride, negative_slope)
-    return _Correlation.apply(first, second, radius, stride, negative_slope)
+        return eager.correlation(first, second, radius, stride, negative_slope, mean)
+    return _Correlation.apply(first, second, radius, stride, negative_slope, mean)
 
 
-def _correlation(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> Tensor:
+def _correlation(
+    first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None, mean: bool
+) -> Tensor:
     centres, around = _centres_and_padded(first, second, radius, stride)
     volume = centres.new_empty(centres.shape[0], (2 * radius + 1) ** 2, *centres.shape[2:])
     products = torch.empty_like(centres)
     for channel, displaced in enumerate(_displaced(around, centres, radius, stride)):
         torch.mul(centres, displaced, out=products)
         torch.sum(products, 1, out=volume[:, channel])
-    volume /= max(first.shape[1], 1)
+    if mean:
+        volume /= max(first.shape[1], 1)
     if negative_slope is not None:
         F.leaky_relu_(volume, negative_slope)
     output = new_output(first, volume.shape)
@@ -171,12 +176,13 @@ def correlation_backward(
     radius: int,
     stride: int,
     negative_slope: float | None,
+    mean: bool,
     first_needed: bool,
     second_needed: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of both maps, one displacement after the other."""
     centres, around = _centres_and_padded(first, second, radius, stride)
-    grad_volume = grad_output.to(centres.dtype) / max(first.shape[1], 1)
+    grad_volume = grad_output.to(centres.dtype) / (max(first.shape[1], 1) if mean else 1)
     if negative_slope is not None and output is not None:
         grad_volume = torch.where(output > 0, grad_volume, grad_volume * negative_slope)
     grad_centres, grad_around = torch.zeros_like(centres), torch.zeros_like(around)
@@ -222,7 +228,7 @@ def warp_correlation(
     align_corners: bool,
 ) -> Tensor:
     """Correlation of a sampled map with a second one; the sampled map is in memory."""
-    return correlation(grid_sample(first, grid, padding_mode, align_corners), second, radius, 1, negative_slope)
+    return correlation(grid_sample(first, grid, padding_mode, align_corners), second, radius, 1, negative_slope, True)
 
 
 def warp_correlation_backward(
@@ -243,7 +249,7 @@ def warp_correlation_backward(
     warped = grid_sample(first, grid, padding_mode, align_corners)
     warped_needed = first_needed or grid_needed
     grad_warped, grad_second = correlation_backward(
-        grad_output, warped, second, output, radius, 1, negative_slope, warped_needed, second_needed
+        grad_output, warped, second, output, radius, 1, negative_slope, True, warped_needed, second_needed
     )
     if not warped_needed:
         return new_gradient(first, False), grad_second, new_gradient(grid, False)

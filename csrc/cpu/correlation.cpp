@@ -7,13 +7,16 @@ namespace {
 int64_t centres(int64_t size, int64_t stride) { return (size + stride - 1) / stride; }
 
 Window check(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
-             std::optional<double> negative_slope, bool gradients) {
+             std::optional<double> negative_slope, bool mean, bool gradients) {
   check_image("first", first);
   check_shape("second", second, {first.size(0), first.size(1), first.size(2), first.size(3)});
   check_dtype("second", second, first.scalar_type());
   check_volume_options(radius, negative_slope);
   STD_TORCH_CHECK(stride >= 1, "stride: got ", stride, ", expected 1 or more");
-  return window_for(second, centres(second.size(2), stride), centres(second.size(3), stride), radius, gradients);
+  Window window =
+      window_for(second, centres(second.size(2), stride), centres(second.size(3), stride), radius, gradients);
+  if (!mean) window.divisor = 1;
+  return window;
 }
 
 // Every stride-th row and column of an image.
@@ -25,9 +28,10 @@ Image<T> strided(Image<T> image, int64_t stride) {
 }  // namespace
 
 Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
-                   std::optional<double> negative_slope) {
-  const Window window = check(first, second, radius, stride, negative_slope, false);
-  const Tensor output = new_output(first, volume_shape(first.size(0), window), first.scalar_type());
+                   std::optional<double> negative_slope, bool mean) {
+  const Window window = check(first, second, radius, stride, negative_slope, mean, false);
+  Tensor output = new_output(first, volume_shape(first.size(0), window), first.scalar_type());
+  if (first.numel() == 0) return torch::stable::zero_(output);
   with_number_type("first", first, [&]<class T>(T) {
     const auto from = strided(image_of<const T>(first), stride), around = strided(image_of<const T>(second), stride);
     const auto to = image_of<T>(output);
@@ -42,11 +46,12 @@ Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, in
 
 std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const Tensor& first, const Tensor& second,
                                                 const std::optional<Tensor>& output, int64_t radius, int64_t stride,
-                                                std::optional<double> negative_slope, bool first_needed,
+                                                std::optional<double> negative_slope, bool mean, bool first_needed,
                                                 bool second_needed) {
-  const Window window = check(first, second, radius, stride, negative_slope, true);
+  const Window window = check(first, second, radius, stride, negative_slope, mean, true);
   check_volume_gradient(grad_output, output, negative_slope, volume_shape(first.size(0), window), first.scalar_type());
   Tensor grad_first = new_gradient(first, first_needed), grad_second = new_gradient(second, second_needed);
+  if (first.numel() == 0) return {grad_first, grad_second};
   with_number_type("first", first, [&]<class T>(T) {
     const auto grad = image_of<const T>(grad_output);
     const auto& kernels = correlation_kernels<T>();

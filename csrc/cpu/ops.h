@@ -21,10 +21,10 @@ std::tuple<Tensor, Tensor> grid_sample_backward(const Tensor& grad_output, const
                                                 bool grid_needed);
 
 Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
-                   std::optional<double> negative_slope);
+                   std::optional<double> negative_slope, bool mean);
 std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const Tensor& first, const Tensor& second,
                                                 const std::optional<Tensor>& output, int64_t radius, int64_t stride,
-                                                std::optional<double> negative_slope, bool first_needed,
+                                                std::optional<double> negative_slope, bool mean, bool first_needed,
                                                 bool second_needed);
 
 Tensor warp_correlation(const Tensor& first, const Tensor& second, const Tensor& grid, int64_t radius,

@@ -4,7 +4,8 @@
 #include "cpu/kernels/sample.h"
 #include "cpu/kernels/scatter.h"
 
-// The kernels are compiled once for each of several instruction sets; one variant is chosen when the library is loaded.
+// The kernels are compiled once for each of several instruction sets. The first call chooses one of these variants:
+// loading the library asks the machine nothing.
 namespace tryon_kernels {
 
 struct Variant {

@@ -183,7 +183,8 @@ struct WarpedBackward {
 Tensor warp_correlation(const Tensor& first, const Tensor& second, const Tensor& grid, int64_t radius,
                         std::optional<double> negative_slope, const std::string& padding_mode, bool align_corners) {
   const Problem problem = check(first, second, grid, radius, negative_slope, padding_mode, align_corners);
-  const Tensor output = new_output(first, volume_shape(problem.images, problem.window), first.scalar_type());
+  Tensor output = new_output(first, volume_shape(problem.images, problem.window), first.scalar_type());
+  if (second.numel() == 0) return torch::stable::zero_(output);
   with_number_type("first", first, [&]<class T>(T) {
     const auto around = image_of<const T>(second);
     const auto activation = activation_of<T>(negative_slope, std::nullopt);
@@ -205,8 +206,9 @@ std::tuple<Tensor, Tensor, Tensor> warp_correlation_backward(const Tensor& grad_
   const Problem problem = check(first, second, grid, radius, negative_slope, padding_mode, align_corners);
   check_volume_gradient(grad_output, output, negative_slope, volume_shape(problem.images, problem.window),
                         first.scalar_type());
-  const Tensor grad_first = new_gradient(first, first_needed), grad_second = new_gradient(second, second_needed);
-  const Tensor grad_grid = new_gradient(grid, grid_needed);
+  Tensor grad_first = new_gradient(first, first_needed), grad_grid = new_gradient(grid, grid_needed);
+  const Tensor grad_second = new_gradient(second, second_needed);
+  if (second.numel() == 0) return {torch::stable::zero_(grad_first), grad_second, torch::stable::zero_(grad_grid)};
   with_number_type("first", first, [&]<class T>(T) {
     using P = Wide<T>;
     const auto grad = image_of<const T>(grad_output);

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from kernel_inputs import CPU, LAYOUTS, features, run
 from torch import Tensor
 
@@ -108,6 +109,7 @@ def test_the_plain_form_is_the_same(options: dict[str, Any], monkeypatch: pytest
 def test_it_is_the_volume_times_the_channels() -> None:
     volume = spatial_correlation_sample(A, B, patch_size=7).view(2, 49, 5, 6)
     torch.testing.assert_close(volume, tk.correlation(A, B, radius=3) * 3)
+    torch.testing.assert_close(volume, tk.correlation(A, B, radius=3, reduction="sum"))
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3])
@@ -123,11 +125,53 @@ def test_dtypes_stay_as_they_are(kernel_size: int, dtype: torch.dtype) -> None:
     first, second = A.to(dtype), B.to(dtype)
     options = {"kernel_size": kernel_size, "patch_size": 3, "padding": 1}
     volume = spatial_correlation_sample(first, second, **options)
-    terms = 3 * kernel_size**2
     assert volume.dtype == dtype
-    # A mean of products of numbers in (-1, 1) is rounded when it is stored, and its multiple once more.
-    bound = terms * (torch.finfo(dtype).eps + (terms + 2) * torch.finfo(torch.float32).eps)
-    assert (volume.double() - pixel_by_pixel(first.double(), second.double(), **options)).abs().max() <= bound
+    exact = pixel_by_pixel(first.double(), second.double(), **options)
+    assert_rounded_once(volume, exact, terms=3 * kernel_size**2, size=3 * kernel_size**2)
+
+
+def assert_rounded_once(actual: Tensor, exact: Tensor, terms: int, size: float) -> None:
+    """A sum of so many float32 terms, of such a size in all, was stored once: at the nearest number of its dtype."""
+    info = torch.finfo(actual.dtype)
+    stored = exact.abs() * info.eps / 2 + info.smallest_normal * info.eps / 2
+    summed = size * (terms + 2) * torch.finfo(torch.float32).eps
+    assert ((actual.double() - exact).abs() <= stored + summed * (1 + info.eps)).all()
+
+
+def assert_half_is_rounded_once(
+    first: Tensor, second: Tensor, grad: float, kernel_size: int, terms: int, size: float
+) -> None:
+    """Values and gradients of float16 maps; in a window are so many products that are not 0, of such a size in all."""
+
+    def function(a: Tensor, b: Tensor) -> Tensor:
+        return spatial_correlation_sample(a, b, kernel_size, patch_size=3, padding=kernel_size // 2)
+
+    def results(dtype: torch.dtype) -> tuple[Tensor, ...]:
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in (first, second)]
+        output = function(*leaves)
+        return output.detach(), *torch.autograd.grad(output, leaves, torch.full_like(output, grad))
+
+    first, second = first.half(), second.half()
+    (output, *gradients), (exact, *exact_gradients) = results(torch.float16), results(torch.float64)
+    assert_rounded_once(output, exact, terms, size)
+    weights = 9 * kernel_size**2  # of a pixel's gradient
+    largest = max(first.abs().max().item(), second.abs().max().item())
+    for gradient, wanted in zip(gradients, exact_gradients, strict=True):
+        assert_rounded_once(gradient, wanted, weights, weights * grad * largest)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_half_sums_and_gradients_are_of_the_sums_size_and_not_the_means(kernel_size: int) -> None:
+    maps, terms = torch.full((1, 1024, 3, 4), 0.1), 1024 * kernel_size**2
+    assert_half_is_rounded_once(maps, maps, 100.0, kernel_size, terms, size=terms * 0.01)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_half_sums_of_normalised_features_keep_their_digits(kernel_size: int) -> None:
+    # Of many channels few are not 0, so that float32 sums are all but exact.
+    first, second = (F.normalize(features(1, 8, 4, 5, seed=seed), dim=1) for seed in (1, 2))
+    first, second = (F.pad(tensor, (0, 0, 0, 0, 0, 4088)) for tensor in (first, second))
+    assert_half_is_rounded_once(first, second, 1.0, kernel_size, 8 * kernel_size**2, size=kernel_size**2)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3])

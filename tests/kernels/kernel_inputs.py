@@ -55,8 +55,11 @@ class Case:
         if self.op == "warp_correlation":
             names = ("radius", "negative_slope", "padding_mode", "align_corners")
             return tk.warp_correlation(*tensors, **dict(zip(names, self.options, strict=True)))
-        radius, stride, negative_slope = self.options
-        return tk.correlation(*tensors, radius=radius, stride=stride, negative_slope=negative_slope)
+        radius, stride, negative_slope, mean = self.options
+        reduction = "mean" if mean else "sum"
+        return tk.correlation(
+            *tensors, radius=radius, stride=stride, negative_slope=negative_slope, reduction=reduction
+        )
 
     def reference(self, *tensors: Tensor) -> Tensor:
         """Call the eager formula."""
@@ -76,6 +79,11 @@ class Case:
         place = {"correlation": 2, "warp_correlation": 1}.get(self.op)
         return None if place is None else self.options[place]
 
+    @property
+    def volume_scale(self) -> int:
+        """By how much a correlation's volume is larger than the mean over the channels."""
+        return 1 if self.op == "warp_correlation" or self.options[3] else self.tensors[0].shape[1]
+
     def output_gradient(self) -> Tensor:
         """A gradient for the output: 0 where rounding may decide which of two slopes a value takes."""
         gradient = output_gradient(self.reference(*self.tensors))
@@ -83,21 +91,21 @@ class Case:
             return gradient
         wide = [tensor.double() for tensor in self.tensors]
         if self.op == "correlation":
-            radius, stride, _ = self.options
-            before = eager.correlation(*wide, radius, stride, None)
+            radius, stride, _, mean = self.options
+            before = eager.correlation(*wide, radius, stride, None, mean)
         else:
             radius, _, *sampling = self.options
             before = eager.warp_correlation(*wide, radius, None, *sampling)
         return gradient * (before.abs() > self._unsure_sign())
 
     def _unsure_sign(self) -> float:
-        """How close to 0 a mean of products of numbers in (-1, 1) may take another sign, or be stored as 0."""
+        """How close to 0 a mean, or sum, of products of numbers in (-1, 1) may change its sign, or be stored as 0."""
         dtype, channels = self.tensors[0].dtype, self.tensors[0].shape[1]
         if self.op == "warp_correlation":
             return UNSURE_SIGN
         summed = torch.float64 if dtype == torch.float64 else torch.float32
         info = torch.finfo(dtype)
-        return (channels + 2) * torch.finfo(summed).eps + info.smallest_normal * info.eps / 2
+        return self.volume_scale * (channels + 2) * torch.finfo(summed).eps + info.smallest_normal * info.eps / 2
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Case:
         """The same case with changed tensors."""
@@ -150,18 +158,18 @@ SAMPLING_SIZES = (
     (3, 8, (12, 10), (1, 1)),
 )
 CORRELATION_SIZES = (
-    # N, C, H, W, radius, stride, negative slope
-    (2, 4, 5, 7, 3, 1, 0.1),
-    (1, 1, 1, 1, 1, 1, None),
-    (1, 35, 6, 3, 2, 1, None),
-    (2, 16, 9, 8, 3, 2, 0.1),
-    (1, 5, 7, 11, 4, 3, 0.0),
-    (1, 70, 4, 5, 0, 1, None),
-    (0, 4, 5, 5, 3, 1, 0.1),
-    (1, 3, 3, 2, 8, 1, 0.2),
-    (2, 64, 5, 40, 3, 1, 0.1),  # whole vectors of channels, of pixels, and of both
-    (1, 37, 3, 33, 9, 1, None),
-    (1, 130, 2, 150, 5, 1, 0.1),  # wider than the strips that the kernels cut images into
+    # N, C, H, W, radius, stride, negative slope, mean
+    (2, 4, 5, 7, 3, 1, 0.1, True),
+    (1, 1, 1, 1, 1, 1, None, True),
+    (1, 35, 6, 3, 2, 1, None, False),
+    (2, 16, 9, 8, 3, 2, 0.1, True),
+    (1, 5, 7, 11, 4, 3, 0.0, False),
+    (1, 70, 4, 5, 0, 1, None, True),
+    (0, 4, 5, 5, 3, 1, 0.1, True),
+    (1, 3, 3, 2, 8, 1, 0.2, True),
+    (2, 64, 5, 40, 3, 1, 0.1, False),  # whole vectors of channels, of pixels, and of both
+    (1, 37, 3, 33, 9, 1, None, True),
+    (1, 130, 2, 150, 5, 1, 0.1, True),  # wider than the strips that the kernels cut images into
 )
 
 
@@ -195,10 +203,10 @@ def sampling_cases() -> Iterator[Case]:
 
 
 def correlation_cases() -> Iterator[Case]:
-    for seed, (*shape, radius, stride, slope) in enumerate(CORRELATION_SIZES):
+    for seed, (*shape, radius, stride, slope, mean) in enumerate(CORRELATION_SIZES):
         pair = features(*shape, seed=seed), features(*shape, seed=seed + 50)
-        name = f"{'x'.join(map(str, shape))} radius={radius} stride={stride} slope={slope}"
-        yield Case("correlation", name, pair, (radius, stride, slope))
+        name = f"{'x'.join(map(str, shape))} radius={radius} stride={stride} slope={slope} mean={mean}"
+        yield Case("correlation", name, pair, (radius, stride, slope, mean))
 
 
 def warp_correlation_cases() -> Iterator[Case]:
@@ -303,10 +311,10 @@ def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> N
         assert error <= bound, f"{name}: error {error:.3g} exceeds {bound:.3g}"
 
     if case.op == "correlation":
-        count = (2 * case.options[0] + 1) ** 2
-        check("output", result.output, expected.output, channels + 2, 1)
+        count, scale = (2 * case.options[0] + 1) ** 2, case.volume_scale
+        check("output", result.output, expected.output, channels + 2, scale)
         for name, actual, target in zip(("first", "second"), result.gradients, expected.gradients, strict=True):
-            check(name, actual, target, count + 2, count / channels)
+            check(name, actual, target, count + 2, scale * count / channels)
         return
     around = 8 * (max(height, width, *result.output.shape[2:]) + 2)  # four roundings of a position, two neighbours
     most = most_hits(case, wide)

@@ -19,7 +19,7 @@ PAIR = (features(1, 2, *SIZE), features(1, 2, *SIZE, seed=1))
 CASES = {
     "warp": Case("warp", "small", (PAIR[0], FLOW), ("border",)),
     "grid_sample": Case("grid_sample", "small", (PAIR[0], GRID), ("zeros", True)),
-    "correlation": Case("correlation", "small", PAIR, (1, 1, 0.1)),
+    "correlation": Case("correlation", "small", PAIR, (1, 1, 0.1, True)),
     "warp_correlation": Case("warp_correlation", "small", (*PAIR, GRID), (1, 0.1, "border", True)),
 }
 

@@ -5,17 +5,12 @@ import torch
 from kernel_inputs import (
     BACKENDS,
     COMPILED,
-    CPU_LIBRARY,
     DEVICE,
     DTYPES,
     LAYOUTS,
     OPS,
     Case,
-    assert_within_rounding,
     features,
-    flow_to,
-    output_gradient,
-    positions,
     run,
     sample_inputs,
     to_device,
@@ -153,47 +148,3 @@ def test_low_features_keep_their_positions_in_float32(backend: str) -> None:
         moved = tk.warp(ramp.expand(1, 1, 1, 512), flow * 256)
     assert flow.grad.dtype == torch.float32
     assert torch.equal(moved[0, 0, 0, :100].cpu(), (torch.arange(100) + 0.5).bfloat16())
-
-
-@pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("op", OPS)
-def test_results_are_the_same_bits_for_any_number_of_threads(op: str, layout: str) -> None:
-    before = torch.get_num_threads()
-    for shape_case in sample_inputs(op):
-        case = with_dtype(shape_case, torch.float32).mapped(LAYOUTS[layout])
-        results = []
-        try:
-            for threads in (1, 2, 3, 5):
-                torch.set_num_threads(threads)
-                results.append(run(case.public, case.tensors))
-        finally:
-            torch.set_num_threads(before)
-        for result in results[1:]:
-            assert torch.equal(result.output, results[0].output)
-            for gradient, alone in zip(result.gradients, results[0].gradients, strict=True):
-                assert torch.equal(gradient, alone)
-
-
-@pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("reach", [0.9, 0.1, 1.5])
-@pytest.mark.parametrize("channels", [1, 3, 6])
-def test_an_image_that_is_summed_in_bands_has_the_same_bits_for_any_number_of_threads(
-    channels: int, reach: float, layout: str
-) -> None:
-    size = (300, 150)
-    image, flow = features(1, channels, *size), flow_to(positions(1, *size, size, reach=reach))
-    case = with_dtype(Case("warp", "large", (image, flow), ("border",)), torch.float32).mapped(LAYOUTS[layout])
-    grad_output = output_gradient(image.float())
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 5):
-            torch.set_num_threads(threads)
-            results.append(run(case.public, case.tensors, grad_output))
-    finally:
-        torch.set_num_threads(before)
-    assert_within_rounding(case, results[0], grad_output)
-    for result in results[1:]:
-        assert torch.equal(result.output, results[0].output)
-        assert all(map(torch.equal, result.gradients, results[0].gradients))

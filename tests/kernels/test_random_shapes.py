@@ -63,13 +63,14 @@ def test_sampling(count, channels, size, out, padding_mode, align_corners, dtype
     radius=st.integers(0, 10),
     stride=st.integers(1, 3),
     negative_slope=st.sampled_from((None, 0.0, 0.1, 1.5)),
+    mean=st.booleans(),
     dtype=DTYPE,
     layouts=st.tuples(LAYOUT, LAYOUT, LAYOUT),
     seed=st.integers(0, 1000),
 )
-def test_correlation(count, channels, size, radius, stride, negative_slope, dtype, layouts, seed) -> None:
+def test_correlation(count, channels, size, radius, stride, negative_slope, mean, dtype, layouts, seed) -> None:
     pair = features(count, channels, *size, seed=seed), features(count, channels, *size, seed=seed + 1)
-    check(Case("correlation", "drawn", pair, (radius, stride, negative_slope)), dtype, layouts)
+    check(Case("correlation", "drawn", pair, (radius, stride, negative_slope, mean)), dtype, layouts)
 
 
 @given(

@@ -70,6 +70,11 @@ REFUSED: dict[str, tuple[Callable[[], Tensor], type[Exception], str]] = {
         ValueError,
         "negative_slope: got -0.1, expected None or a number of 0 or more",
     ),
+    "reduction": (
+        lambda: tk.correlation(IMAGE, IMAGE, reduction="none"),
+        ValueError,
+        'reduction: got "none", expected "mean" or "sum"',
+    ),
     "sampled image without columns": (
         lambda: tk.warp_correlation(IMAGE[..., :0], IMAGE, GRID),
         ValueError,
@@ -136,18 +141,24 @@ DIRECT: dict[str, tuple[Callable[[], object], str]] = {
         lambda: ops.warp_backward(FLOW, IMAGE, FLOW, "border", True, True),
         "grad_output: got shape 2 x 2 x 4 x 5, expected 2 x 3 x 4 x 5",
     ),
-    "second": (lambda: ops.correlation(IMAGE, FLOW, 3, 1, None), "second: got shape 2 x 2 x 4 x 5, expected 2 x 3"),
-    "second dtype": (lambda: ops.correlation(IMAGE, IMAGE.half(), 3, 1, None), "second: got Half, expected Float"),
-    "radius": (lambda: ops.correlation(IMAGE, IMAGE, -1, 1, None), "radius: got -1"),
-    "stride": (lambda: ops.correlation(IMAGE, IMAGE, 1, 0, None), "stride: got 0"),
-    "slope": (lambda: ops.correlation(IMAGE, IMAGE, 1, 1, -1.0), "negative_slope: got -1"),
+    "second": (
+        lambda: ops.correlation(IMAGE, FLOW, 3, 1, None, True),
+        "second: got shape 2 x 2 x 4 x 5, expected 2 x 3",
+    ),
+    "second dtype": (
+        lambda: ops.correlation(IMAGE, IMAGE.half(), 3, 1, None, True),
+        "second: got Half, expected Float",
+    ),
+    "radius": (lambda: ops.correlation(IMAGE, IMAGE, -1, 1, None, True), "radius: got -1"),
+    "stride": (lambda: ops.correlation(IMAGE, IMAGE, 1, 0, None, True), "stride: got 0"),
+    "slope": (lambda: ops.correlation(IMAGE, IMAGE, 1, 1, -1.0, True), "negative_slope: got -1"),
     "volume": (
-        lambda: ops.correlation_backward(IMAGE, IMAGE, IMAGE, None, 1, 1, None, True, True),
+        lambda: ops.correlation_backward(IMAGE, IMAGE, IMAGE, None, 1, 1, None, True, True, True),
         "grad_output: got shape 2 x 3 x 4 x 5, expected 2 x 9 x 4 x 5",
     ),
     "output missing": (
         lambda: ops.correlation_backward(
-            torch.zeros(2, 9, 4, 5, device=DEVICE), IMAGE, IMAGE, None, 1, 1, 0.1, True, True
+            torch.zeros(2, 9, 4, 5, device=DEVICE), IMAGE, IMAGE, None, 1, 1, 0.1, True, True, True
         ),
         "output: expected exactly where there is a negative_slope",
     ),

@@ -60,14 +60,17 @@ class Axis:
         return (size - 2 * self.start - self.extent) // self.stride + 1
 
 
-def correlate(first: Tensor, second: Tensor, rows: Axis, columns: Axis) -> Tensor:
-    """Mean of the products of displaced windows over the windows' pixels and all channels, zeros outside the maps.
+def correlate(first: Tensor, second: Tensor, rows: Axis, columns: Axis, reduction: str) -> Tensor:
+    """Mean or sum of the products of displaced windows over their pixels and all channels, zeros outside the maps.
+
+    Sums are float32 at least, and rounded once.
 
     Args:
         first: N x C x H x W, float16, bfloat16, float32 or float64, any strides.
         second: like first. Under autocast both are lowered to its dtype.
         rows: centres, windows and displacements along H.
         columns: the same along W.
+        reduction: "mean" or "sum".
 
     Returns:
         N x rows.patch x columns.patch x rows.outputs(H) x columns.outputs(W) in the dtype of first.
@@ -83,7 +86,7 @@ def correlate(first: Tensor, second: Tensor, rows: Axis, columns: Axis) -> Tenso
     if min(sizes) < 1:
         height, width = first.shape[2:]
         raise ValueError(f"first: got a height and width of {height} x {width}, expected room for one window or more")
-    return (_by_kernels if _suits_kernels(axes) else _plain)(first, second, axes, sizes)
+    return (_by_kernels if _suits_kernels(axes) else _plain)(first, second, axes, sizes, reduction)
 
 
 def _suits_kernels(axes: Sequence[Axis]) -> bool:
@@ -123,7 +126,7 @@ class _Lattice:
         return divmod(part + (self.axis.lowest + share) * self.axis.step, self.period)
 
 
-def _by_kernels(first: Tensor, second: Tensor, axes: Sequence[Axis], sizes: Sequence[int]) -> Tensor:
+def _by_kernels(first: Tensor, second: Tensor, axes: Sequence[Axis], sizes: Sequence[int], reduction: str) -> Tensor:
     """`correlate` for windows of one pixel, by `correlation` of parts of the maps."""
     y, x = (_Lattice(*each) for each in zip(axes, first.shape[2:], sizes, strict=True))
     margins = (x.before, x.after, y.before, y.after)
@@ -138,6 +141,7 @@ def _by_kernels(first: Tensor, second: Tensor, axes: Sequence[Axis], sizes: Sequ
             first[:, :, from_y :: y.period, from_x :: x.period],
             second[:, :, to_y :: y.period, to_x :: x.period],
             radius=radius,
+            reduction=reduction,
         ).unflatten(1, (2 * radius + 1, 2 * radius + 1))
         volume = volume.narrow(1, radius + dy, y.displacements).narrow(2, radius + dx, x.displacements)
         volumes.append(volume.narrow(3, row, y.centres).narrow(4, column, x.centres))
@@ -148,7 +152,7 @@ def _by_kernels(first: Tensor, second: Tensor, axes: Sequence[Axis], sizes: Sequ
     return joined[:, : axes[0].patch, : axes[1].patch, : sizes[0], : sizes[1]]
 
 
-def _plain(first: Tensor, second: Tensor, axes: Sequence[Axis], sizes: Sequence[int]) -> Tensor:
+def _plain(first: Tensor, second: Tensor, axes: Sequence[Axis], sizes: Sequence[int], reduction: str) -> Tensor:
     """`correlate` by plain torch operations: one product of the maps for each displacement, summed over the windows."""
     dtype = position_dtype(first)
     spans = [axis.stride * (size - 1) + axis.extent for axis, size in zip(axes, sizes, strict=True)]
@@ -165,7 +169,9 @@ def _plain(first: Tensor, second: Tensor, axes: Sequence[Axis], sizes: Sequence[
         ],
         dim=1,
     ).unflatten(1, (axes[0].patch, axes[1].patch))
-    return (volume / max(first.shape[1] * axes[0].window * axes[1].window, 1)).to(first.dtype)
+    if reduction == "mean":
+        volume = volume / max(first.shape[1] * axes[0].window * axes[1].window, 1)
+    return volume.to(first.dtype)
 
 
 def _cut(tensor: Tensor, starts: Sequence[int], spans: Sequence[int]) -> Tensor:

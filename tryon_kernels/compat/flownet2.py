@@ -87,7 +87,7 @@ class Correlation(nn.Module):
             patch=2 * (self.max_displacement // self.stride2) + 1,
             step=self.stride2,
         )
-        volume = correlate(input1, input2, axis, axis).flatten(1, 2)
+        volume = correlate(input1, input2, axis, axis, reduction="mean").flatten(1, 2)
         return volume.contiguous(memory_format=memory_format_of(input1))
 
 

@@ -25,7 +25,8 @@ def spatial_correlation_sample(
 
     output[n, p, q, h, w] = sum over c, i, j of input1[n, c, y, x] * input2[n, c, y + dy, x + dx] with
     y = stride * h - padding + dilation * i, dy = dilation_patch * (p - (patch_size - 1) // 2), x and dx likewise from
-    w, j and q, and zeros outside either map. An even patch has one displacement more below and to the right.
+    w, j and q, and zeros outside either map. An even patch has one displacement more below and to the right. Sums are
+    float32 at least, and rounded once.
 
     `tryon_kernels.correlation` computes it where windows have one pixel, where of stride and dilation_patch one is a
     multiple of the other, and where the patch is so nearly square that its squared longer side (rounded up to an odd
@@ -59,9 +60,8 @@ def spatial_correlation_sample(
     rows, columns = (
         Axis(-paddings[i], strides[i], kernel_sizes[i], dilations[i], patch_sizes[i], steps[i]) for i in (0, 1)
     )
-    terms = input1.shape[1] * kernel_sizes[0] * kernel_sizes[1] if input1.dim() > 1 else 1
     # Contiguous, because users go on with view(N, patch * patch, Ho, Wo).
-    return (correlate(input1, input2, rows, columns) * terms).contiguous()
+    return correlate(input1, input2, rows, columns, reduction="sum").contiguous()
 
 
 class SpatialCorrelationSampler(nn.Module):

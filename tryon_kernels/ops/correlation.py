@@ -16,16 +16,18 @@ from tryon_kernels.ops.library import (
     register_autocast,
 )
 
-library.define("correlation(Tensor first, Tensor second, int radius, int stride, float? negative_slope) -> Tensor")
+library.define(
+    "correlation(Tensor first, Tensor second, int radius, int stride, float? negative_slope, bool mean) -> Tensor"
+)
 # `output` is given exactly where there is a negative slope: its sign says which of the two slopes a value took.
 library.define(
     "correlation_backward(Tensor grad_output, Tensor first, Tensor second, Tensor? output, int radius, int stride,"
-    " float? negative_slope, bool first_needed, bool second_needed) -> (Tensor, Tensor)"
+    " float? negative_slope, bool mean, bool first_needed, bool second_needed) -> (Tensor, Tensor)"
 )
 
 
 @torch.library.register_fake("tryon_kernels::correlation", lib=library)
-def _(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None) -> Tensor:
+def _(first: Tensor, second: Tensor, radius: int, stride: int, negative_slope: float | None, mean: bool) -> Tensor:
     check_correlation(first, second, radius, stride, negative_slope)
     centres = (-(-size // stride) for size in first.shape[2:])
     return new_output(first, (first.shape[0], (2 * radius + 1) ** 2, *centres))
@@ -40,6 +42,7 @@ def _(
     radius: int,
     stride: int,
     negative_slope: float | None,
+    mean: bool,
     first_needed: bool,
     second_needed: bool,
 ) -> tuple[Tensor, Tensor]:

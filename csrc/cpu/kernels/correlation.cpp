@@ -68,8 +68,8 @@ struct Finish {
   P scale, negative_slope;
 
   Vector<P> operator()(Vector<P> sum) const {
-    const Vector<P> mean = sum * scale;
-    return mean > 0 ? mean : mean * negative_slope;
+    const Vector<P> value = sum * scale;
+    return value > 0 ? value : value * negative_slope;
   }
 };
 
@@ -259,7 +259,7 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
   const int64_t side = window.side(), pitch = at.layout.around.pitch;
   const int64_t channels = round_up(window.channels, kLanes<E>);
   if (channels != window.channels) std::fill_n(at.band, window.band_rows * at.layout.band.row(), E{0});
-  const Finish<P> finish{P{1} / static_cast<P>(std::max<int64_t>(window.channels, 1)), activation.negative_slope};
+  const Finish<P> finish{P{1} / static_cast<P>(window.divisor), activation.negative_slope};
 
   for (int64_t index = begin; index < end; ++index) {
     const Piece piece(window, at.layout.bands, index);

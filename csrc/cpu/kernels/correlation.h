@@ -9,14 +9,15 @@
 // 2 radius + 1 diagonals are kept. Both gradients are two more products with the same band.
 //
 // A stride needs no mention here: it is the same as stride 1 on every stride-th row and column, so the caller gives
-// strided images. Pieces of rows are numbered through all images, and each call writes the pieces [begin, end) and
-// nothing else.
+// strided images. No size is 0. Pieces of rows are numbered through all images, and each call writes the pieces [begin,
+// end) and nothing else.
 namespace tryon_kernels {
 
 struct Window {
   int64_t channels, height, width, radius;
-  int64_t divisor = channels;  // of the sums: larger where these channels are some of a map's
-  int64_t band_rows = 2;       // that are worked on together, at most `kMostRows`
+  // Of the sums: 1 where they are no means, and larger than the channels where these are some of a map's.
+  int64_t divisor = channels;
+  int64_t band_rows = 2;  // that are worked on together, at most `kMostRows`
   int64_t side() const { return 2 * radius + 1; }
 };
 

@@ -152,7 +152,7 @@ class MatrixForward {
 
   // Pixel p's neighbours begin at column p.
   void finish(const Activation<BFloat16>& activation, float* volume) const {
-    const float scale = 1.0f / static_cast<float>(std::max<int64_t>(window_.channels, 1));
+    const float scale = 1.0f / static_cast<float>(window_.divisor);
     const int64_t side = window_.side();
     for (int64_t p = 0; p < kMatrixRows; ++p) {
       for (int64_t dy = 0; dy < side; ++dy) {
@@ -160,8 +160,8 @@ class MatrixForward {
         float* const to = volume + p * layout_.volume.pitch + dy * side;
         // Whole vectors: what is too much is overwritten.
         for (int64_t dx = 0; dx < side; dx += kLanes<float>) {
-          const Vector<float> mean = load_wide(sums + dx) * scale;
-          store_lanes(to + dx, mean > 0 ? mean : mean * activation.negative_slope);
+          const Vector<float> value = load_wide(sums + dx) * scale;
+          store_lanes(to + dx, value > 0 ? value : value * activation.negative_slope);
         }
       }
     }

@@ -212,35 +212,41 @@ inline Vector<Number> read_each(const T* from, const int32_t* offset) {
   }(std::make_integer_sequence<int64_t, kLanes<Number>>());
 }
 
+// Where, in two vectors of pairs laid end to end, the first number of each lane's pair is. AVX2 has its quickest
+// shuffles within the halves of a vector.
+constexpr int64_t place_of_pair(int64_t lane) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return (lane & 4) + 4 * (lane & 2) + 2 * (lane & 1);
+#else
+  return 2 * lane;
+#endif
+}
+
 // For each lane, the numbers at its offset and the one after. Two neighbours are one read of twice the size.
 inline void read_pairs(const float* from, const int32_t* offset, Vector<float>& first, Vector<float>& second) {
-#if defined(__AVX512F__)
-  const auto eight = [&](int64_t lane) {
 #if defined(TRYON_KERNELS_GATHERS)
+  const auto eight = [&](int64_t lane) {
     const __m256i at = load_lanes<__m256i>(offset + lane);
     return (Floats)_mm512_mask_i32gather_pd((__m512d)fresh_zeros(), 0xff, at, from, sizeof(float));
-#else
-    return (Floats)read_each<double>(from, offset + lane);
-#endif
   };
-  constexpr auto even = [](int64_t lane) { return 2 * lane; };
-  constexpr auto odd = [](int64_t lane) { return 2 * lane + 1; };
   const Floats low = eight(0), high = eight(8);
-  first = shuffle<even, float>(low, high);
-  second = shuffle<odd, float>(low, high);
 #else
   using Pairs = Lanes<double, kFloats / 2>;
   const auto pair = [&](int64_t lane) { return load_lanes<double>(from + offset[lane]); };
-#if defined(__AVX2__)
-  const Pairs even{pair(0), pair(1), pair(4), pair(5)}, odd{pair(2), pair(3), pair(6), pair(7)};
-  first = __builtin_shufflevector((Floats)even, (Floats)odd, 0, 2, 8, 10, 4, 6, 12, 14);
-  second = __builtin_shufflevector((Floats)even, (Floats)odd, 1, 3, 9, 11, 5, 7, 13, 15);
+#if defined(__AVX512F__)
+  const auto low = (Floats)Pairs{pair(0), pair(1), pair(2), pair(3), pair(4), pair(5), pair(6), pair(7)};
+  const auto high = (Floats)Pairs{pair(8), pair(9), pair(10), pair(11), pair(12), pair(13), pair(14), pair(15)};
+#elif defined(__AVX2__)
+  const auto low = (Floats)Pairs{pair(0), pair(1), pair(4), pair(5)};
+  const auto high = (Floats)Pairs{pair(2), pair(3), pair(6), pair(7)};
 #else
-  const Pairs even{pair(0), pair(1)}, odd{pair(2), pair(3)};
-  first = __builtin_shufflevector((Floats)even, (Floats)odd, 0, 2, 4, 6);
-  second = __builtin_shufflevector((Floats)even, (Floats)odd, 1, 3, 5, 7);
+  const auto low = (Floats)Pairs{pair(0), pair(1)}, high = (Floats)Pairs{pair(2), pair(3)};
 #endif
 #endif
+  constexpr auto left = [](int64_t lane) { return place_of_pair(lane); };
+  constexpr auto right = [](int64_t lane) { return place_of_pair(lane) + 1; };
+  first = shuffle<left, float>(low, high);
+  second = shuffle<right, float>(low, high);
 }
 
 inline void read_pairs(const double* from, const int32_t* offset, Vector<double>& first, Vector<double>& second) {

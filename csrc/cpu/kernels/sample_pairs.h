@@ -17,8 +17,8 @@ enum class Reading {
 };
 
 template <class P>
-inline Vector<P> where(Indices<P> mask, Vector<P> value) {
-  return __builtin_convertvector(mask, Mask<P>) ? value : Vector<P>{};
+inline Vector<P> where(Indices<P> mask, Vector<P> value, Vector<P> otherwise) {
+  return __builtin_convertvector(mask, Mask<P>) ? value : otherwise;
 }
 
 template <class P>
@@ -69,16 +69,17 @@ inline int64_t ahead_of(const Tile<P>& tile, const Pairs<P>& pairs, int64_t i, i
   return pairs.lowest[i / kLanes<P>] + tile.below * row_stride;
 }
 
-// From the numbers read to the taps of row j; 0 outside.
+// From the numbers read to the taps of row j; 0 outside. Taps are chosen, not added up, so that a zero keeps its sign:
+// a pixel's result is the same whether or not others of its vector reach outside.
 template <class P>
 inline void leave_out(const Sampling& sampling, const Tile<P>& tile, int64_t i, int j, Vector<P>& left,
                       Vector<P>& right) {
   const int32_t height = static_cast<int32_t>(sampling.height), width = static_cast<int32_t>(sampling.width);
   const auto column = load_lanes<Indices<P>>(tile.x.first + i), row = load_lanes<Indices<P>>(tile.y.first + i) + j;
   const Indices<P> first = confined<P>(column, width - 2), within = (row >= 0) & (row < height);
-  const Vector<P> pair[2] = {where<P>(within, left), where<P>(within, right)};
-  left = where<P>(column == first, pair[0]) + where<P>(column == first + 1, pair[1]);
-  right = where<P>(column == first, pair[1]) + where<P>(column + 1 == first, pair[0]);
+  const Vector<P> zero{}, pair[2] = {where<P>(within, left, zero), where<P>(within, right, zero)};
+  left = where<P>(column == first, pair[0], where<P>(column == first + 1, pair[1], zero));
+  right = where<P>(column == first, pair[1], where<P>(column + 1 == first, pair[0], zero));
 }
 
 // Calls body<reading>() for the way that a vector's taps are read.

@@ -72,8 +72,12 @@ inline void store(P* to, Vector<P> value) {
 
 // Lane l of the result is lane source(l) of the two vectors laid end to end.
 template <auto source, class V, int64_t... Lane>
-inline auto shuffle(V first, V second, std::integer_sequence<int64_t, Lane...>) {
+inline V shuffle(V first, V second, std::integer_sequence<int64_t, Lane...>) {
+#if defined(__clang__) || __GNUC__ >= 12
   return __builtin_shufflevector(first, second, source(Lane)...);
+#else
+  return __builtin_shuffle(first, second, decltype(first == second){source(Lane)...});
+#endif
 }
 
 template <auto source, class P>
