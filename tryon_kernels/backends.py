@@ -110,7 +110,9 @@ def _description(name: str) -> str:
     if name == "eager":
         return "plain torch formulas, any device"
     if name == "cpp":
-        return f"CPU tensors, {CPP}, instruction sets: {', '.join(map(_described, variants.built))}"
+        left_out = build_record("cpp").get("left_out")
+        sets = ", ".join(map(_described, variants.built))
+        return f"CPU tensors, {CPP}, instruction sets: {sets}" + (f"; left out: {left_out}" if left_out else "")
     if DEVICE_TYPES[name] == "cpu":
         return "CPU tensors, " + ("by Triton's interpreter" if name == "triton" else "compiled to run there")
     what = "GPU tensors" if name == "triton" else f"GPU tensors, {CUDA}, {_architectures()}"

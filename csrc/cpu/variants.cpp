@@ -28,21 +28,22 @@ TRYON_KERNELS_VARIANTS
 
 namespace {
 
+// Nobody asks for variants that are not built.
 namespace runs_here {
 bool baseline() { return true; }
 #if defined(__x86_64__)
-bool avx2() {
+[[maybe_unused]] bool avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
-bool avx512() {
+[[maybe_unused]] bool avx512() {
   return avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 
-bool avx512_bf16() { return avx512() && __builtin_cpu_supports("avx512bf16"); }
+[[maybe_unused]] bool avx512_bf16() { return avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 // Linux lets a process use the matrix registers once it has asked.
-bool amx() {
+[[maybe_unused]] bool amx() {
 #if defined(__linux__)
   constexpr unsigned kLeaf = 7, kMatricesOfBFloat16 = 1u << 22, kMatrices = 1u << 24;
   constexpr int kRequestPermission = 0x1023, kMatrixData = 18;
