@@ -38,7 +38,7 @@ def output_of(command: Sequence[str], source: str = "") -> subprocess.CompletedP
 def complaint(result: subprocess.CompletedProcess[str]) -> str:
     """The line that says best what went wrong."""
     lines = (result.stdout + result.stderr).strip().splitlines() or [f"exit status {result.returncode}"]
-    return next((line for line in lines if re.search(r"\b(error|fatal)\b", line)), lines[0])
+    return next((line for line in lines if re.search(r"\berror:|\bfatal\b", line)), lines[0])
 
 
 def run(command: Sequence[str], failure: str) -> None:

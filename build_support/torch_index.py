@@ -9,7 +9,7 @@ SECONDS = 5
 
 
 def option(index: str) -> str:
-    """For pip's own index, which is an empty one, nothing; likewise, with a word on it, for one that has no torch now."""
+    """Nothing for pip's own index, which is an empty one, and for one that does not answer, which is said in a line."""
     if not index:
         return ""
     try:
