@@ -14,7 +14,7 @@ from setuptools.command.build_ext import build_ext
 from build_support import cpp, cuda
 from build_support.compilation import CannotCompileError
 from build_support.torch_at_hand import find_torch
-from build_support.variables import asked
+from build_support.variables import asked, check_words
 
 EXTENSIONS = [
     Extension("tryon_kernels._cpp", [*cpp.HOST_SOURCES, cpp.VARIANTS_SOURCE, *cpp.KERNEL_SOURCES]),
@@ -24,6 +24,11 @@ EXTENSIONS = [
 
 class BuildKernels(build_ext):
     """Compile the kernels into libraries without any Python in them, or note why there are none."""
+
+    def run(self) -> None:
+        """Build all, once the variables are known to make sense."""
+        check_words()
+        super().run()
 
     def get_ext_filename(self, fullname: str) -> str:
         """No Python version is in the name, for the library does not depend on it."""
