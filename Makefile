@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# The CPU build of torch. For a GPU: make TORCH=torch TORCH_INDEX=https://pypi.org/simple TRYON_KERNELS_CUDA=1
+# The CPU build of torch. For a GPU, with torch from pip's own index: make TORCH=torch TORCH_INDEX= TRYON_KERNELS_CUDA=1
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 OUT ?= demo
@@ -11,7 +11,7 @@ TRYON_KERNELS_CUDA ?= 0
 
 BIN := $(VENV)/bin
 PIP := TRYON_KERNELS_CUDA=$(TRYON_KERNELS_CUDA) $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.*)
+SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.* csrc/*/*.* csrc/*/*/*.*)
 
 CROSS ?= aarch64-linux-gnu-
 SANITIZED := build/sanitized
@@ -19,11 +19,13 @@ SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-
 SANITIZER_LIBRARIES = $(foreach name,asan ubsan,$(shell $(CXX) -print-file-name=lib$(name).so))
 SANITIZING := $(CXX) $(SANITIZERS) -g
 
-.PHONY: help demo test triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 lint check clean
+.NOTPARALLEL: # several targets install into the one environment
+.PHONY: help demo test wheel triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 lint check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
+	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads and under sanitizers'
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
@@ -62,6 +64,16 @@ benchmark: $(VENV)/.installed
 	$(PIP) install --editable '.[benchmark]'
 	$(BIN)/python -m pytest benchmarks
 
+# What torch brings stays outside; a symbol that these systems have not got is an error.
+wheel: $(VENV)/.installed
+	$(PIP) install --editable '.[release]'
+	rm -rf build/wheel build/lib* build/bdist* dist/*.whl
+	TRYON_KERNELS_CPP=1 $(PIP) wheel --no-deps --wheel-dir build/wheel .
+	PATH='$(abspath $(BIN))':"$$PATH" $(BIN)/python -m auditwheel repair --plat manylinux_2_28_$$(uname -m) \
+	    --exclude 'libtorch*' --exclude 'libc10*' --wheel-dir dist build/wheel/*.whl
+	$(PIP) install --no-deps --target build/wheel/installed dist/*.whl
+	cd build/wheel/installed && '$(abspath $(BIN))/python' -m tryon_kernels
+
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_random_shapes.py --hypothesis-profile=fuzz
 
@@ -71,8 +83,8 @@ large: $(VENV)/.tested
 sanitize: $(VENV)/.tested
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
-	cp -r setup.py pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
-	cd $(SANITIZED) && TRYON_KERNELS_CUDA=0 CXX='$(SANITIZING)' $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cp -r setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
+	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 CXX='$(SANITIZING)' $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
 	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" \
 	    $(abspath $(BIN))/python -m pytest tests/kernels -k 'not compile and not report'
@@ -115,16 +127,24 @@ check: lint test
 clean:
 	rm -rf $(VENV) build dist *.egg-info tryon_kernels/*.so tryon_kernels/_build.json
 
+# An environment has its own path and the checkout's in it, so it is made anew where that has changed.
+ifneq ($(filter-out $(CURDIR),$(shell cat $(VENV)/.torch 2>/dev/null)),)
+$(info $(VENV) was set up for another folder than $(CURDIR): it is made anew)
+.PHONY: $(VENV)/.torch
+endif
+
 $(VENV)/.torch:
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --retries 1 --extra-index-url $(TORCH_INDEX) '$(TORCH)'
-	touch $@
+	$(PYTHON) -m venv $(if $(wildcard $@),--clear) $(VENV)
+	$(PIP) install $$($(BIN)/python -m build_support.torch_index '$(TORCH_INDEX)') '$(TORCH)'
+	echo '$(CURDIR)' > $@
 
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	$(PIP) install --editable '.[evaluate]'
 	$(BIN)/python -m tryon_kernels
 	touch $@
 
-$(VENV)/.tested: $(VENV)/.installed
-	$(PIP) install --editable '.[test,dev]'
-	touch $@
+# Tests of kernels that did not compile would pass without them.
+$(VENV)/.tested: $(VENV)/.torch $(SOURCES)
+	TRYON_KERNELS_CPP=1 $(PIP) install --editable '.[evaluate,test,dev]'
+	$(BIN)/python -m tryon_kernels
+	touch $(VENV)/.installed $@

@@ -12,7 +12,7 @@ from tryon_kernels.backends import serving
 from tryon_kernels.gpu import selection
 from tryon_kernels.gpu.record import CHOICES
 from tryon_kernels.gpu.verdict import wrong
-from tryon_kernels.libraries import CPP, CUDA, isa_error, variants
+from tryon_kernels.libraries import CPP, CUDA, build_record, isa_error, variants
 from tryon_kernels.pins import NAMES
 
 OPTIONS: dict[str, tuple[Any, ...]] = {  # of a call, as networks have them
@@ -40,8 +40,9 @@ def _description(name: str) -> str:
     if name == "eager":
         return "the reference formulas, any device, for who asks for them"
     if name == "cpp":
+        left_out = build_record("cpp").get("left_out")
         sets = isa_error() or ", ".join(map(_described, variants().built))
-        return f"CPU tensors, {CPP}, instruction sets: {sets}"
+        return f"CPU tensors, {CPP}, instruction sets: {sets}" + (f"; left out: {left_out}" if left_out else "")
     if DEVICE_TYPES[name] == "cpu":
         return "CPU tensors, " + ("by Triton's interpreter" if name == "triton" else "compiled to run there")
     what = "GPU tensors" if name == "triton" else f"GPU tensors, {CUDA}, {architectures()}"

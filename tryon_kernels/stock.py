@@ -67,7 +67,7 @@ def warp_backward(
 
 
 def _grid_of_flow(input: Tensor, flow: Tensor) -> _Grid:
-    steps = tuple(2 / size for size in (input.shape[3], input.shape[2]))  # from pixel to pixel, of outer edges
+    steps = (2 / input.shape[3], 2 / input.shape[2])  # from pixel to pixel, of outer edges
     own = (
         torch.arange(size, dtype=flow.dtype, device=flow.device).add_(0.5).mul_(step).sub_(1)
         for size, step in zip((flow.shape[3], flow.shape[2]), steps, strict=True)
@@ -261,16 +261,16 @@ def warp_correlation_backward(
 
 def implementation(name: str) -> Callable[..., Any]:
     """What computes the op of this name, forward or backward, with results in the memory format that ops have."""
-    sampling = {"grid_sample": grid_sample, "warp": warp}.get(name)
-    if sampling is None:
+    if name not in SAMPLING:
         return IMPLEMENTATIONS[name]
 
     def formatted(input: Tensor, *arguments: Any) -> Tensor:
-        return sampling(input, *arguments).contiguous(memory_format=memory_format_of(input))
+        return SAMPLING[name](input, *arguments).contiguous(memory_format=memory_format_of(input))
 
     return formatted
 
 
+SAMPLING: dict[str, Callable[..., Tensor]] = {"grid_sample": grid_sample, "warp": warp}
 IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "grid_sample_backward": grid_sample_backward,
     "warp_backward": warp_backward,

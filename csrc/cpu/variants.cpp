@@ -51,18 +51,19 @@ bool has_matrices() { return false; }
 bool ask_for_matrices() { return false; }
 #endif
 
+// Nobody asks for variants that are not built.
 namespace runs_here {
 bool baseline() { return true; }
 #if defined(__x86_64__)
-bool avx2() {
+[[maybe_unused]] bool avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
-bool avx512() {
+[[maybe_unused]] bool avx512() {
   return avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
-bool avx512_bf16() { return avx512() && __builtin_cpu_supports("avx512bf16"); }
-bool amx() { return avx512() && has_matrices(); }
+[[maybe_unused]] bool avx512_bf16() { return avx512() && __builtin_cpu_supports("avx512bf16"); }
+[[maybe_unused]] bool amx() { return avx512() && has_matrices(); }
 #endif
 }  // namespace runs_here
 

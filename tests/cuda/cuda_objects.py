@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
-from unittest import mock
+
+from build_support import cuda
+from build_support.compilation import CannotCompileError, torch_headers
+from build_support.torch_at_hand import find_torch
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,34 +78,27 @@ class Code:
         return blocks * warps
 
 
-@cache
-def setup() -> Any:
-    """setup.py, as a module: it says how to compile."""
-    spec = importlib.util.spec_from_file_location("tryon_kernels_setup", ROOT / "setup.py")
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch("setuptools.setup"):
-        spec.loader.exec_module(module)
-    return module
-
-
 def obstacle() -> str | None:
     """Why no code can be looked at here; None where it can."""
     if importlib.util.find_spec("triton") is None:
         return "no cuobjdump: it comes with Triton, which is not installed"
     if shutil.which("c++filt") is None:
         return "no c++filt"
-    with mock.patch.dict(os.environ, {"TRYON_KERNELS_CUDA": "1"}):  # an install may leave them out; this compiles them
-        return setup().cuda_obstacle(setup().find_nvcc())
+    try:
+        cuda.check_nvcc(cuda.find_nvcc())
+    except CannotCompileError as error:
+        return str(error)
+    return None
 
 
 def architectures() -> list[str]:
-    """Those that setup.py compiles for and this nvcc knows."""
-    return [f"sm_{number}" for number in setup().architectures(setup().find_nvcc())]
+    """Those that the build compiles for and this nvcc knows."""
+    return [f"sm_{number}" for number in cuda.architectures(cuda.find_nvcc())]
 
 
 def sources() -> list[str]:
     """Files with kernels, relative to the repository."""
-    return [source for source in setup().CUDA_SOURCES if source.endswith(".cu")]
+    return [source for source in cuda.SOURCES if source.endswith(".cu")]
 
 
 @cache
@@ -117,7 +112,7 @@ def compiled(architecture: str) -> dict[str, Code]:
 
 
 def _command() -> list[str]:
-    return [setup().find_nvcc(), *setup().CUDA_COMPILE, *setup().BuildKernels._headers(setup().find_torch())]
+    return [cuda.find_nvcc(), *cuda.OPTIONS, *torch_headers(find_torch())]
 
 
 def _compile(source: str, architecture: str, binary: Path) -> None:
