@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,13 +18,42 @@ COMPILE = (
 )
 
 
-def compile_for_host(sources: Sequence[Path], output: Path, options: Sequence[str] = ()) -> None:
-    """A shared library if the output's name ends in .so, else a program; the options may name libraries."""
+def compile_for_host(
+    sources: Sequence[Path], output: Path, options: Sequence[str] = (), libraries: Sequence[str] = ()
+) -> None:
+    """A shared library if the output's name ends in .so, else a program.
+
+    Sources are compiled side by side, to objects in a folder beside the output. Those that are there already, of the
+    same options and no older than what they were made from, are used again.
+    """
+    compiler = [*shlex.split(os.environ.get("CXX", "c++")), *COMPILE, *options]
+    folder = output.with_name(f"{output.name}.objects")
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = [*sources, HERE / "host_run.cpp"]
+        objects = list(pool.map(lambda source: _object(compiler, source, folder / f"{source.name}.o"), files))
     # Symbolic: a torch with CUDA brings functions of the same names, which must not serve in place of the library's.
     linking = ("-shared", "-Wl,-Bsymbolic") if output.suffix == ".so" else ()
-    compiler = shlex.split(os.environ.get("CXX", "c++"))
-    files = [str(source) for source in (*sources, HERE / "host_run.cpp")]
-    command = [*compiler, *COMPILE, *linking, "-x", "c++", *files, "-x", "none", *options, "-o", str(output)]
+    _run([*compiler, *linking, *map(str, objects), *libraries, "-o", str(output)])
+
+
+def _object(compiler: Sequence[str], source: Path, file: Path) -> Path:
+    command = [*compiler, "-MMD", "-x", "c++", "-c", str(source), "-o", str(file)]
+    record = file.with_suffix(".command")
+    if not (record.exists() and record.read_text() == shlex.join(command) and _is_newest(file)):
+        _run(command)
+        record.write_text(shlex.join(command))
+    return file
+
+
+def _is_newest(file: Path) -> bool:
+    """Whether an object is no older than any file that the compiler read for it, as the compiler noted them."""
+    noted = file.with_suffix(".d").read_text().partition(":")[2]
+    made_from = (Path(name) for name in shlex.split(noted.replace("\\\n", " ")))
+    return file.exists() and all(path.exists() and path.stat().st_mtime < file.stat().st_mtime for path in made_from)
+
+
+def _run(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise RuntimeError(f"{shlex.join(command)}\n{result.stdout}{result.stderr}")
