@@ -1,7 +1,7 @@
-"""Call every op, forward and backward, on tensors whose memory ends at a page that must not be touched, or begins there.
+"""Call every op, forward and backward, on tensors that begin, or end, at a page of memory that cannot be read.
 
-`python tests/kernels/guarded_calls.py begin|end` names each call before it makes it. A read outside of a tensor ends the
-process, also one by vector instructions with masks or gathers, which AddressSanitizer does not see.
+`python tests/kernels/guarded_calls.py begin|end` names each call before it makes it. A read outside of a tensor ends
+the process, also one by masked vector instructions or gathers, which AddressSanitizer does not see.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -73,6 +75,18 @@ WHOLE = [
     for op in ("correlation", "warp_correlation")
     for case in (((1, 4, 3, 5), 1, 0.25), ((2, 32, 5, 17), 3, 2.0))
 ]
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=str)
+def test_the_reference_is_leaky_relu_of_the_volume_where_that_is_exactly_0_too(case: Case) -> None:
+    place = {"correlation": 2, "warp_correlation": 1}[case.op]
+    plain = replace(case, options=(*case.options[:place], None, *case.options[place + 1 :]))
+    result = run(case.reference, case.tensors, device=CPU)
+    expected = run(
+        lambda *tensors: F.leaky_relu(plain.reference(*tensors), case.negative_slope), case.tensors, device=CPU
+    )
+    torch.testing.assert_close(result.output, expected.output)
+    torch.testing.assert_close(result.gradients, expected.gradients)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

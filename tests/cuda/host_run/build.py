@@ -38,16 +38,22 @@ def compile_for_host(
 
 
 def _object(compiler: Sequence[str], source: Path, file: Path) -> Path:
-    command = [*compiler, "-MMD", "-x", "c++", "-c", str(source), "-o", str(file)]
-    record = file.with_suffix(".command")
-    if not (record.exists() and record.read_text() == shlex.join(command) and _is_newest(file)):
-        _run(command)
-        record.write_text(shlex.join(command))
+    compile_object([*compiler, "-x", "c++", "-c", str(source), "-o", str(file)], file)
     return file
 
 
+def compile_object(command: Sequence[str], file: Path) -> None:
+    """Run the compiler, unless the same command made this object after every change of what it was made from."""
+    command = [*command, "-MMD", "-MF", str(file.with_suffix(".d"))]
+    record = file.with_suffix(".command")
+    if not (record.exists() and record.read_text() == shlex.join(command) and _is_newest(file)):
+        record.unlink(missing_ok=True)
+        _run(command)
+        record.write_text(shlex.join(command))
+
+
 def _is_newest(file: Path) -> bool:
-    """Whether an object is no older than any file that the compiler read for it, as the compiler noted them."""
+    """Whether an object is newer than all files that the compiler read for it, as the compiler noted them."""
     noted = file.with_suffix(".d").read_text().partition(":")[2]
     made_from = (Path(name) for name in shlex.split(noted.replace("\\\n", " ")))
     return file.exists() and all(path.exists() and path.stat().st_mtime < file.stat().st_mtime for path in made_from)

@@ -1,0 +1,8 @@
+"""Mutants of the cuda kernels."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+
+MUTANTS = ()
