@@ -64,16 +64,16 @@ def line(area: str, number: int, mutant: Mutant, verdict: str, seconds: float) -
     return f"| {area} {number} | {mutant.file} | `{change}` | {verdict} | {seconds:.0f} s |"
 
 
-def run(tree: Tree, area: str, number: int | None) -> int:
-    """Try an area's mutants, or one of them; how many were not noticed."""
-    numbered = [(i, mutant) for i, mutant in enumerate(mutants_of(area), 1) if number in (None, i)]
+def run(tree: Tree, area: str, numbers: Sequence[int]) -> int:
+    """Try these mutants of an area; how many were not noticed."""
+    numbered = [(number, mutants_of(area)[number - 1]) for number in numbers]
     try:
         check_unchanged(tree, area, [mutant for _, mutant in numbered])
     except BrokenError as error:
         print(f"{area}: {error}", flush=True)
         return len(numbered)
     missed = 0
-    for i, mutant in numbered:
+    for number, mutant in numbered:
         start = time.perf_counter()
         try:
             noticed, by = try_mutant(tree, area, mutant)
@@ -81,31 +81,42 @@ def run(tree: Tree, area: str, number: int | None) -> int:
         except BrokenError as error:
             noticed, verdict = False, f"BROKEN: {error}"
         missed += not noticed
-        print(line(area, i, mutant, verdict, time.perf_counter() - start), flush=True)
+        print(line(area, number, mutant, verdict, time.perf_counter() - start), flush=True)
     return missed
 
 
+def chosen(texts: Sequence[str]) -> dict[str, list[int]]:
+    """Numbers of mutants by area, from AREA or AREA:NUMBER; all of them from nothing."""
+    found: dict[str, list[int]] = {}
+    for text in texts or AREAS:
+        area, _, number = text.partition(":")
+        if area not in AREAS:
+            raise ValueError(f'got "{area}", expected one of {", ".join(AREAS)}')
+        count = len(mutants_of(area))
+        if number and not (number.isdecimal() and 1 <= int(number) <= count):
+            raise ValueError(f'{area}: got "{number}", expected a number from 1 to {count}')
+        found.setdefault(area, []).extend([int(number)] if number else range(1, count + 1))
+    return found
+
+
 def main() -> int:
-    """Run the areas asked for."""
+    """Try the mutants asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.split("\n\n")[0])
-    parser.add_argument("areas", nargs="*", metavar="AREA", help=f"of {', '.join(AREAS)}; all without one")
-    parser.add_argument("--number", type=int, help="try this mutant of the area alone")
-    arguments = parser.parse_args()
-    areas = arguments.areas or list(AREAS)
-    unknown = [area for area in areas if area not in AREAS]
-    if unknown:
-        parser.error(f'AREA: got "{unknown[0]}", expected one of {", ".join(AREAS)}')
-    wrong = misfits(areas)
+    parser.add_argument("mutants", nargs="*", metavar="AREA[:NUMBER]", help=f"AREA is one of {', '.join(AREAS)}")
+    try:
+        numbers = chosen(parser.parse_args().mutants)
+    except ValueError as error:
+        parser.error(str(error))
+    wrong = misfits(list(numbers))
     if wrong:
         print("The table does not fit the code:", *wrong, sep="\n")
         return 1
-    tree = Tree(ROOT / "build/mutants")
+    tree, start = Tree(ROOT / "build/mutants"), time.perf_counter()
     tree.copy()
     tree.build("cpu")
     print("| mutant | file | change | noticed by | time |", "| --- | --- | --- | --- | --- |", sep="\n", flush=True)
-    start = time.perf_counter()
-    missed = sum(run(tree, area, arguments.number) for area in areas)
-    count = sum(len(mutants_of(area)) for area in areas) if arguments.number is None else 1
+    missed = sum(run(tree, area, of_area) for area, of_area in numbers.items())
+    count = sum(map(len, numbers.values()))
     print(f"{count - missed} of {count} noticed in {(time.perf_counter() - start) / 60:.0f} minutes")
     return 1 if missed else 0
 

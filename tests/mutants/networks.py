@@ -10,6 +10,8 @@ BLOCKS = "tryon/networks/blocks.py"
 WARP = "tryon/networks/warp.py"
 OF_FLOW = "tests/tryon/networks/test_flow.py"
 OF_GENERATOR = "tests/tryon/networks/test_generator.py"
+OF_BLOCKS = "tests/tryon/networks/test_blocks.py"
+PUBLISHED = "tests/tryon/conversion/test_published.py"
 OF_WARP = "tests/tryon/networks/test_warp_network.py"
 
 MUTANTS = (
@@ -39,21 +41,21 @@ MUTANTS = (
         GENERATOR,
         "features = up(torch.cat((skips.pop(), features), dim=1))",
         "features = up(torch.cat((features, skips.pop()), dim=1))",
-        OF_GENERATOR,
+        PUBLISHED,
     ),
     Mutant(
         BLOCKS,
         "F.pad(image, (0, size[1] - width, 0, size[0] - height))",
         'F.pad(image, (0, size[1] - width, 0, size[0] - height), mode="replicate")',
-        OF_WARP,
+        OF_BLOCKS,
     ),
     Mutant(
         BLOCKS,
         "return F.relu(features + self.body(features))",
         "return features + F.relu(self.body(features))",
-        OF_GENERATOR,
+        PUBLISHED,
     ),
-    Mutant(BLOCKS, "return features + self.body(features)\n", "return self.body(features)\n", OF_WARP),
+    Mutant(BLOCKS, "return features + self.body(features)\n", "return self.body(features)\n", PUBLISHED),
     Mutant(
         WARP,
         "parts = (self.condition_encoder, self.condition_pyramid, self.flow.refinement)",
