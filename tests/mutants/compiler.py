@@ -1,6 +1,6 @@
 """A C++ compiler for building a mutant: what the change does not reach is left as it is.
 
-That is an object newer than all that it was made from, and that of an instruction set which is not tested.
+That is an object of which no source has changed, and that of an instruction set which is not tested.
 """
 
 from __future__ import annotations

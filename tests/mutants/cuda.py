@@ -11,11 +11,12 @@ POSITIONS_GRADIENT = "csrc/cuda/device/positions_gradient.cuh"
 POSITIONS = "csrc/cuda/device/positions.cuh"
 TILES = "csrc/cuda/device/tiles.cuh"
 SCATTER = "csrc/cuda/device/scatter.cuh"
-VALUES = "tests/kernels/test_values.py"
+VALUES = 'tests/kernels/test_values.py -k "within_rounding and float32"'
 ZERO = "tests/kernels/test_values.py -k exactly_0"
 FAR = "tests/kernels/test_non_finite.py"
 TURNS = "tests/kernels/test_turns.py"
-ORDERS = "tests/kernels/test_orders.py"
+SAMPLING_ORDERS = 'tests/kernels/test_orders.py -k "float32 and grid_sample"'
+ORDERS = 'tests/kernels/test_orders.py -k "float32 and correlation"'
 
 MUTANTS = (
     Mutant(
@@ -42,7 +43,9 @@ MUTANTS = (
         "for (int step = lanes / 2; step > 1; step /= 2)",
         VALUES,
     ),
-    Mutant(POSITIONS_GRADIENT, "  y[thread] = slopes.y;\n  __syncthreads();", "  y[thread] = slopes.y;", ORDERS),
+    Mutant(
+        POSITIONS_GRADIENT, "  y[thread] = slopes.y;\n  __syncthreads();", "  y[thread] = slopes.y;", SAMPLING_ORDERS
+    ),
     Mutant(
         POSITIONS,
         "placing.border ? position > low && position < high",

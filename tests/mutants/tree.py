@@ -34,7 +34,11 @@ class BrokenError(Exception):
 
 
 class Tree:
-    """The copy, and the three ways in which it is built and tested: as it is, for the CPU, and CUDA on the CPU."""
+    """The copy. An area's kind says how it is built and tested.
+
+    "python": nothing is compiled. "triton": nor here, and Triton's interpreter serves. "cpu": the kernels of one
+    instruction set are compiled and serve. "cuda": the CUDA kernels are compiled to run on the CPU, and serve.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,7 +70,7 @@ class Tree:
             file.write_text(text)
 
     def build(self, kind: str, isa: str | None = None) -> None:
-        """Compile what is not compiled yet."""
+        """Compile what is not compiled yet; of the CPU kernels for every instruction set, or for one of them."""
         if kind in ("python", "triton"):
             return
         if kind == "cuda":

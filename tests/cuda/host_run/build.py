@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -43,20 +44,22 @@ def _object(compiler: Sequence[str], source: Path, file: Path) -> Path:
 
 
 def compile_object(command: Sequence[str], file: Path) -> None:
-    """Run the compiler, unless the same command made this object after every change of what it was made from."""
+    """Run the compiler, unless the same command made this object from files of the same contents."""
     command = [*command, "-MMD", "-MF", str(file.with_suffix(".d"))]
-    record = file.with_suffix(".command")
-    if not (record.exists() and record.read_text() == shlex.join(command) and _is_newest(file)):
+    record = file.with_suffix(".made_from")
+    if not (file.exists() and record.exists() and record.read_text() == _digest(command, file)):
         record.unlink(missing_ok=True)
         _run(command)
-        record.write_text(shlex.join(command))
+        record.write_text(_digest(command, file))
 
 
-def _is_newest(file: Path) -> bool:
-    """Whether an object is newer than all files that the compiler read for it, as the compiler noted them."""
+def _digest(command: Sequence[str], file: Path) -> str:
+    """Of the command and of all files that the compiler noted as read for an object; system headers it leaves out."""
     noted = file.with_suffix(".d").read_text().partition(":")[2]
-    made_from = (Path(name) for name in shlex.split(noted.replace("\\\n", " ")))
-    return file.exists() and all(path.exists() and path.stat().st_mtime < file.stat().st_mtime for path in made_from)
+    digest = hashlib.sha256(shlex.join(command).encode())
+    for name in shlex.split(noted.replace("\\\n", " ")):
+        digest.update(Path(name).read_bytes() if Path(name).exists() else b"")
+    return digest.hexdigest()
 
 
 def _run(command: Sequence[str]) -> None:
