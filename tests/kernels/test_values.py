@@ -54,6 +54,11 @@ def test_memory_layout_changes_nothing(case: Case, dtype: torch.dtype, layout: s
     assert_within_rounding(case, result, grad_output)
 
 
+def test_the_reference_of_maps_without_channels_is_0() -> None:
+    nothing = torch.zeros(1, 0, 3, 4)
+    assert torch.equal(eager.correlation(nothing, nothing, 1, 1, 0.1), torch.zeros(1, 9, 3, 4))
+
+
 def whole_numbers(*shape: int, seed: int) -> Tensor:
     """-1, 0 and 1, whose sums of products are exact in every dtype, and often 0."""
     return torch.randint(-1, 2, shape, generator=generator(seed)).double()

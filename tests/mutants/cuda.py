@@ -14,6 +14,7 @@ SCATTER = "csrc/cuda/device/scatter.cuh"
 VALUES = 'tests/kernels/test_values.py -k "within_rounding and float32"'
 ZERO = "tests/kernels/test_values.py -k exactly_0"
 FAR = "tests/kernels/test_non_finite.py"
+BOUNDS = "tests/kernels/test_bounds.py"
 TURNS = "tests/kernels/test_turns.py"
 SAMPLING_ORDERS = 'tests/kernels/test_orders.py -k "float32 and grid_sample"'
 ORDERS = 'tests/kernels/test_orders.py -k "float32 and correlation"'
@@ -41,7 +42,7 @@ MUTANTS = (
         POSITIONS_GRADIENT,
         "for (int step = lanes / 2; step > 0; step /= 2)",
         "for (int step = lanes / 2; step > 1; step /= 2)",
-        VALUES,
+        TURNS,
     ),
     Mutant(
         POSITIONS_GRADIENT, "  y[thread] = slopes.y;\n  __syncthreads();", "  y[thread] = slopes.y;", SAMPLING_ORDERS
@@ -90,6 +91,6 @@ MUTANTS = (
         TURNS,
     ),
     Mutant(
-        CORRELATION_BACKWARD, "if (dy < work.side && dx < work.side && inside)", "if (dx < work.side && inside)", VALUES
+        CORRELATION_BACKWARD, "if (dy < work.side && dx < work.side && inside)", "if (dx < work.side && inside)", BOUNDS
     ),
 )

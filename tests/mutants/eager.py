@@ -21,7 +21,7 @@ MUTANTS = (
         EAGER, "inside = (position > low) & (position < high)", "inside = (position >= low) & (position < high)", FAR
     ),
     Mutant(
-        EAGER, "inside = (position >= -1) & (position <= size)", "inside = (position >= -1) & (position < size)", FAR
+        EAGER, "inside = (position >= -1) & (position <= size)", "inside = (position > -1) & (position <= size)", FAR
     ),
     Mutant(EAGER, "low, high = -2, size", "low, high = -1, size", FAR),
     Mutant(

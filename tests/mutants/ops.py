@@ -88,8 +88,8 @@ MUTANTS = (
     Mutant(DILATED, "return -((self.patch - 1) // 2)", "return -(self.patch // 2)", SAMPLER),
     Mutant(
         DILATED,
-        "last = axis.start + self.before + (self.turns - 1) * axis.stride",
-        "last = axis.start + self.before + self.turns * axis.stride",
+        "divmod(part + (self.axis.lowest + share) * self.axis.step, self.period)",
+        "divmod((self.axis.lowest + share) * self.axis.step, self.period)",
         SAMPLER,
     ),
     Mutant(

@@ -16,7 +16,7 @@ FUSED = "tests/kernels/test_values.py -k 'within_rounding and warp_correlation a
 SAMPLED = "tests/kernels/test_values.py -k 'within_rounding and grid_sample and float32'"
 ZERO = "tests/kernels/test_values.py -k exactly_0"
 FAR = "tests/kernels/test_non_finite.py"
-REFUSED = "tests/kernels/test_refusals.py -k 'output missing'"
+REFUSED = "tests/kernels/test_refusals.py -k 'output and missing'"
 DETERMINISTIC = "tests/kernels/test_triton.py -k deterministic"
 
 MUTANTS = (
