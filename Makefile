@@ -20,7 +20,8 @@ SANITIZER_LIBRARIES = $(foreach name,asan ubsan,$(shell $(CXX) -print-file-name=
 SANITIZING := $(CXX) $(SANITIZERS) -g
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo test wheel triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 lint check clean
+.PHONY: help demo test wheel triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 mutants lint style types \
+    layout check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
@@ -33,6 +34,7 @@ help:
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make threads   the kernels in two threads under ThreadSanitizer'
+	@echo 'make mutants   change the code in one place after the other, and see that a test notices; MUTANTS names some'
 	@echo 'make aarch64   cross-compile the kernels and check them under qemu-aarch64'
 	@echo 'make lint   check formatting, style and types'
 	@echo 'make check  lint and test'
@@ -41,17 +43,26 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/tryon demo --out $(OUT)
 
+# A test process for each core, with one thread: those of several processes would wait for each other, spinning. Tests
+# of threads say how many they want.
+PYTEST := OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest --numprocesses auto
+# Of the kernels' tests, those that are the same for every instruction set.
+ANY_ISA := tests/kernels/test_backends.py tests/kernels/test_refusals.py
+OTHERS := $(filter-out tests/kernels tests/packaging,$(wildcard tests/*))
+
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest --ignore tests/kernels
+	$(PYTEST) --dist worksteal $(OTHERS) $(ANY_ISA)
+	$(BIN)/python -m pytest tests/packaging
 	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
-	  echo "kernels for $$variant"; TRYON_KERNELS_ISA=$$variant $(BIN)/python -m pytest tests/kernels; \
+	  echo "kernels for $$variant"; TRYON_KERNELS_ISA=$$variant $(PYTEST) tests/kernels $(addprefix --ignore ,$(ANY_ISA)); \
 	done
 
 # The kernels' values; that they compile for GPUs is in `make test`.
 INTERPRETED := test_triton.py test_non_finite.py \
-    test_values.py::test_values_and_gradients_are_the_references_within_rounding
+    test_values.py::test_values_and_gradients_are_the_references_within_rounding \
+    test_values.py::test_where_a_volume_is_exactly_0_its_gradient_takes_the_negative_slope
 triton: $(VENV)/.tested
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest $(addprefix tests/kernels/,$(INTERPRETED))
+	TRITON_INTERPRET=1 $(PYTEST) $(addprefix tests/kernels/,$(INTERPRETED))
 
 # Takes the machine as it is: no environment, nothing installed, no network. GPU_CHECK has options for it, as
 # `--leave-out cuda`; `--help` lists them.
@@ -80,26 +91,35 @@ fuzz: $(VENV)/.tested
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
 
+# All kernel tests for the best instruction set, values and bounds for the others.
+SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py tests/kernels/test_bounds.py
+ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
+    LD_PRELOAD="$(SANITIZER_LIBRARIES)"
 sanitize: $(VENV)/.tested
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
 	cp -r setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
 	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 CXX='$(SANITIZING)' $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
-	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" \
-	    $(abspath $(BIN))/python -m pytest tests/kernels -k 'not compile and not report'
+	$(ON_SANITIZED) $(PYTEST) tests/kernels -k 'not compile and not report'
+	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants | tail -n +2); do \
+	  echo "values for $$variant"; ($(ON_SANITIZED) TRYON_KERNELS_ISA=$$variant $(PYTEST) $(SANITIZED_VALUES)); \
+	done
 
 # The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads, then values under sanitizers.
 CUDA_ON_CPU := build/cuda_on_cpu
+CUDA_SANITIZED := build/cuda_sanitized
 ORDERED := tests/kernels/test_values.py tests/kernels/test_non_finite.py
-ON_CPU = cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU))
 cuda: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU)
-	$(ON_CPU) $(abspath $(BIN))/python -m pytest tests/kernels
-	$(ON_CPU) HOST_RUN_ORDER=backward $(abspath $(BIN))/python -m pytest $(ORDERED)
-	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU) $(SANITIZERS)
-	$(ON_CPU) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 \
-	    $(abspath $(BIN))/python -m pytest $(ORDERED)
+	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) $(PYTEST) tests/kernels
+	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) HOST_RUN_ORDER=backward $(PYTEST) $(ORDERED)
+	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_SANITIZED) $(SANITIZERS)
+	cd $(CUDA_SANITIZED) && PYTHONPATH=$(abspath $(CUDA_SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
+	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) $(ORDERED)
+
+# One change of the code after the other, each of which a test must notice.
+mutants: $(VENV)/.tested
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 NATIVE := csrc/cpu/kernels/*.cpp tests/kernels/native/check_kernels.cpp
 threads:
@@ -115,10 +135,16 @@ aarch64:
 	    $(NATIVE) -o build/aarch64/check_kernels
 	qemu-aarch64 build/aarch64/check_kernels
 
-lint: $(VENV)/.tested
+lint: style types layout
+
+style: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.tested
 	$(BIN)/mypy
+
+layout: $(VENV)/.tested
 	$(BIN)/clang-format --dry-run --Werror $(wildcard csrc/*.* csrc/*/*.* csrc/*/*/*.* tests/*/native/*.cpp) \
 	    $(shell find tests/cuda/host_run -name '*.h' -o -name '*.c*')
 

@@ -237,3 +237,17 @@ def test_an_unknown_order_is_named(sanitized: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOST_RUN_ORDER", "sideways")
     expected = 'host_run: HOST_RUN_ORDER: got "sideways", expected forward, backward or shuffled:SEED'
     assert run_mistake(sanitized, "none").stderr.splitlines()[0] == expected
+
+
+def test_the_device_has_as_many_multiprocessors_as_asked_for(
+    examples: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert examples.count_multiprocessors() == 4
+    monkeypatch.setenv("HOST_RUN_MULTIPROCESSORS", "1")
+    assert examples.count_multiprocessors() == 1
+
+
+def test_an_impossible_number_of_multiprocessors_is_named(sanitized: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST_RUN_MULTIPROCESSORS", "none")
+    expected = 'host_run: HOST_RUN_MULTIPROCESSORS: got "none", expected a number from 1 to 1000'
+    assert run_mistake(sanitized, "multiprocessors").stderr.splitlines()[0] == expected

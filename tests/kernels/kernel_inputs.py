@@ -181,6 +181,7 @@ WARP_CORRELATION_SIZES = (
     (0, 4, (5, 5), (3, 3), 3, 0.1),
     (2, 3, (4, 3), (0, 3), 2, None),
     (1, 70, (6, 2), (20, 3), 2, 0.2),  # more channels and rows than are worked on at a time
+    (4, 70, (2, 3), (30, 24), 1, 0.1),  # more channels than are copied at a time, in images enough for all threads
     (1, 144, (3, 9), (2, 150), 5, 0.1),  # whole vectors of channels; wider than the strips that images are cut into
 )
 

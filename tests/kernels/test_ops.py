@@ -68,6 +68,16 @@ def test_outputs_keep_the_memory_format_and_the_fake_op_foretells_it(op: str, la
     assert (fake.shape, fake.stride(), fake.dtype) == (output.shape, output.stride(), output.dtype)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 1, 4, 5)], ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_image_that_is_both_contiguous_and_channels_last_counts_as_contiguous(
+    backend: str, shape: tuple[int, ...]
+) -> None:
+    with tk.use_backend(backend):
+        warped = tk.warp(torch.rand(shape, device=DEVICE), torch.zeros(2, 2, 4, 5, device=DEVICE))
+    assert warped.is_contiguous()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CHOSEN, ids=str)
 def test_gradients_are_derivatives(case: Case, backend: str) -> None:
@@ -79,6 +89,14 @@ def test_gradients_are_derivatives(case: Case, backend: str) -> None:
 @pytest.mark.parametrize("case", CHOSEN[::2], ids=str)
 def test_second_gradients_are_derivatives(case: Case) -> None:
     leaves = tuple(to_device(tensor).detach().requires_grad_() for tensor in case.tensors)
+    with tk.use_backend(COMPILED):
+        assert torch.autograd.gradgradcheck(case.public, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize(("op", "index"), GRADIENTS)
+def test_second_gradients_of_one_tensor_are_derivatives(op: str, index: int) -> None:
+    case = sample_inputs(op)[0]
+    leaves = [to_device(tensor).detach().requires_grad_(i == index) for i, tensor in enumerate(case.tensors)]
     with tk.use_backend(COMPILED):
         assert torch.autograd.gradgradcheck(case.public, leaves, fast_mode=True)
 
@@ -128,11 +146,25 @@ def test_autocast_lowers_features_to_be_correlated_and_leaves_positions_and_imag
     torch.testing.assert_close(direct, output)
 
 
-def test_autocast_lets_an_op_raise_low_positions() -> None:
-    image, flow = features(1, 3, 4, 5).float().to(DEVICE), features(1, 2, 4, 5).bfloat16().to(DEVICE)
+@pytest.mark.parametrize("op", ["correlation", "warp_correlation"])
+def test_autocast_leaves_float64_alone(op: str) -> None:
+    case = sample_inputs(op)[0].mapped(to_device)
+    for backend in BACKENDS:
+        with tk.use_backend(backend), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+            output = case.public(*case.tensors)
+        with tk.use_backend(backend):
+            assert torch.equal(output, case.public(*case.tensors))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_low_positions_are_raised_also_by_an_op_under_autocast(dtype: torch.dtype) -> None:
+    image, flow = features(1, 3, 4, 5).float().to(DEVICE), features(1, 2, 4, 5).to(dtype).to(DEVICE)
     with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warped = torch.ops.tryon_kernels.warp(image, flow, "border")
     assert torch.equal(warped, tk.warp(image, flow.float()))
+    for backend in BACKENDS:
+        with tk.use_backend(backend):
+            assert torch.equal(tk.warp(image, flow), tk.warp(image, flow.float()))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

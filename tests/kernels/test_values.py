@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,11 +12,14 @@ from kernel_inputs import (
     DEVICE,
     DTYPES,
     LAYOUTS,
+    SIMULATED,
     Case,
     assert_within_rounding,
     features,
     flow_to,
+    generator,
     grid_to,
+    output_gradient,
     positions,
     run,
     sample_inputs,
@@ -46,6 +51,61 @@ def test_memory_layout_changes_nothing(case: Case, dtype: torch.dtype, layout: s
     grad_output = LAYOUTS[layout](case.output_gradient())
     with tk.use_backend(COMPILED):
         result = run(case.public, case.tensors, grad_output)
+    assert_within_rounding(case, result, grad_output)
+
+
+def test_the_reference_of_maps_without_channels_is_0() -> None:
+    nothing = torch.zeros(1, 0, 3, 4)
+    assert torch.equal(eager.correlation(nothing, nothing, 1, 1, 0.1), torch.zeros(1, 9, 3, 4))
+
+
+def whole_numbers(*shape: int, seed: int) -> Tensor:
+    """-1, 0 and 1, whose sums of products are exact in every dtype, and often 0."""
+    return torch.randint(-1, 2, shape, generator=generator(seed)).double()
+
+
+def whole_case(op: str, shape: tuple[int, int, int, int], radius: int, slope: float) -> Case:
+    """A volume with many numbers that are exactly 0; its grid has 2^k + 1 pixels' centres without rounding."""
+    first, second = (whole_numbers(*shape, seed=seed) for seed in (0, 1))
+    name = "x".join(map(str, shape))
+    if op == "correlation":
+        return Case(op, name, (first, second), (radius, 1, slope))
+    x, y = (torch.linspace(-1, 1, size, dtype=torch.float64) for size in (shape[3], shape[2]))
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(shape[0], -1, -1, -1)
+    return Case(op, name, (first, second, grid), (radius, slope, "border", True))
+
+
+WHOLE = [
+    whole_case(op, *case)
+    for op in ("correlation", "warp_correlation")
+    for case in (((1, 4, 3, 5), 1, 0.25), ((2, 32, 5, 17), 3, 2.0))
+]
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=str)
+def test_the_reference_is_leaky_relu_of_the_volume_where_that_is_exactly_0_too(case: Case) -> None:
+    place = {"correlation": 2, "warp_correlation": 1}[case.op]
+    plain = replace(case, options=(*case.options[:place], None, *case.options[place + 1 :]))
+    result = run(case.reference, case.tensors, device=CPU)
+    expected = run(
+        lambda *tensors: F.leaky_relu(plain.reference(*tensors), case.negative_slope), case.tensors, device=CPU
+    )
+    torch.testing.assert_close(result.output, expected.output)
+    torch.testing.assert_close(result.gradients, expected.gradients)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", [case for case in WHOLE if not (SIMULATED and case.is_large())], ids=str)
+def test_where_a_volume_is_exactly_0_its_gradient_takes_the_negative_slope(
+    case: Case, dtype: torch.dtype, layout: str, backend: str
+) -> None:
+    case = with_dtype(case, dtype)
+    grad_output = output_gradient(case.reference(*case.tensors))
+    with tk.use_backend(backend):
+        result = run(case.public, case.mapped(LAYOUTS[layout]).tensors, LAYOUTS[layout](grad_output))
+    assert (result.output == 0).double().mean() > 0.1
     assert_within_rounding(case, result, grad_output)
 
 

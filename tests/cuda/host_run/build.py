@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,13 +19,50 @@ COMPILE = (
 )
 
 
-def compile_for_host(sources: Sequence[Path], output: Path, options: Sequence[str] = ()) -> None:
-    """A shared library if the output's name ends in .so, else a program; the options may name libraries."""
+def compile_for_host(
+    sources: Sequence[Path], output: Path, options: Sequence[str] = (), libraries: Sequence[str] = ()
+) -> None:
+    """A shared library if the output's name ends in .so, else a program.
+
+    Sources are compiled side by side, to objects in a folder beside the output. Those that are there already, of the
+    same options and no older than what they were made from, are used again.
+    """
+    compiler = [*shlex.split(os.environ.get("CXX", "c++")), *COMPILE, *options]
+    folder = output.with_name(f"{output.name}.objects")
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = [*sources, HERE / "host_run.cpp"]
+        objects = list(pool.map(lambda source: _object(compiler, source, folder / f"{source.name}.o"), files))
     # Symbolic: a torch with CUDA brings functions of the same names, which must not serve in place of the library's.
     linking = ("-shared", "-Wl,-Bsymbolic") if output.suffix == ".so" else ()
-    compiler = shlex.split(os.environ.get("CXX", "c++"))
-    files = [str(source) for source in (*sources, HERE / "host_run.cpp")]
-    command = [*compiler, *COMPILE, *linking, "-x", "c++", *files, "-x", "none", *options, "-o", str(output)]
+    _run([*compiler, *linking, *map(str, objects), *libraries, "-o", str(output)])
+
+
+def _object(compiler: Sequence[str], source: Path, file: Path) -> Path:
+    compile_object([*compiler, "-x", "c++", "-c", str(source), "-o", str(file)], file)
+    return file
+
+
+def compile_object(command: Sequence[str], file: Path) -> None:
+    """Run the compiler, unless the same command made this object from files of the same contents."""
+    command = [*command, "-MMD", "-MF", str(file.with_suffix(".d"))]
+    record = file.with_suffix(".made_from")
+    if not (file.exists() and record.exists() and record.read_text() == _digest(command, file)):
+        record.unlink(missing_ok=True)
+        _run(command)
+        record.write_text(_digest(command, file))
+
+
+def _digest(command: Sequence[str], file: Path) -> str:
+    """Of the command and of all files that the compiler noted as read for an object; system headers it leaves out."""
+    noted = file.with_suffix(".d").read_text().partition(":")[2]
+    digest = hashlib.sha256(shlex.join(command).encode())
+    for name in shlex.split(noted.replace("\\\n", " ")):
+        digest.update(Path(name).read_bytes() if Path(name).exists() else b"")
+    return digest.hexdigest()
+
+
+def _run(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise RuntimeError(f"{shlex.join(command)}\n{result.stdout}{result.stderr}")

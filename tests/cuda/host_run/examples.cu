@@ -211,6 +211,10 @@ int run_grid(unsigned x, unsigned y, unsigned z, unsigned threads) {
   return launch(write_shared_bytes, dim3(x, y, z), threads, 0, 0);
 }
 int take_last_error() { return cudaGetLastError(); }
+int count_multiprocessors() {
+  int count = 0;
+  return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, 0) == cudaSuccess ? count : -1;
+}
 
 }  // extern "C"
 
@@ -222,6 +226,7 @@ int main(int, char** arguments) {
   if (is("none"))
     return launch(write_shared_bytes, 2, 64, 100, 100) + launch(write_static_bytes, 2, 64, 0, 64) +
            launch(write_own_bytes, 2, 64, 0, 64);
+  if (is("multiprocessors")) return count_multiprocessors();
   if (is("dynamic shared memory")) return launch(write_shared_bytes, 1, 64, 100, 101);
   if (is("static shared memory")) return launch(write_static_bytes, 1, 64, 0, 65);
   if (is("own array")) return launch(write_own_bytes, 1, 64, 0, 65);

@@ -269,6 +269,16 @@ cudaError_t last_error = cudaSuccess;
 
 constexpr std::size_t kSharedBytes = 48 * 1024, kSharedBytesAllowed = 99 * 1024;
 
+// Of the device: host code shares work out to so many. Fewer make loops of blocks turn more often.
+int multiprocessors() {
+  const char* variable = std::getenv("HOST_RUN_MULTIPROCESSORS");
+  char* end = nullptr;
+  const long count = variable ? std::strtol(variable, &end, 10) : 4;
+  if (count < 1 || count > 1000 || (variable && *end != '\0'))
+    stop("HOST_RUN_MULTIPROCESSORS: got \"%s\", expected a number from 1 to 1000", variable);
+  return static_cast<int>(count);
+}
+
 cudaError_t noted(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
@@ -375,7 +385,8 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   if (device != 0) return host_run::noted(cudaErrorInvalidDevice);
-  *value = attribute == cudaDevAttrMultiProcessorCount ? 4 : static_cast<int>(host_run::kSharedBytesAllowed);
+  *value = attribute == cudaDevAttrMultiProcessorCount ? host_run::multiprocessors()
+                                                       : static_cast<int>(host_run::kSharedBytesAllowed);
   return cudaSuccess;
 }
 

@@ -131,6 +131,19 @@ def test_the_pooling_window_is_clipped_where_a_side_is_one_pixel(size, last):
     assert all(feature.isfinite().all() for feature in features)
 
 
+def test_a_window_clipped_on_one_side_keeps_the_other():
+    features = torch.tensor([1.0, 3.0, 2.0, 5.0]).view(1, 1, 4, 1)
+    assert perceptual._pooled(features).flatten().tolist() == [3, 5]
+    assert perceptual._pooled(features.view(1, 1, 1, 4)).flatten().tolist() == [3, 5]
+
+
+def test_half_features_are_compared_in_float32():
+    halves = [torch.full((1, 1, 1, 3), value, dtype=torch.bfloat16) for value in (1.0, 1.0078125)]
+    distance = PerceptualLoss(None, TINY).distance([halves[0]] * 5, [halves[1]] * 5)
+    assert distance.dtype == torch.float32
+    assert distance.item() == 0.0078125 * sum(COMPARED.values())
+
+
 def test_a_gradient_reaches_the_image_but_neither_the_target_nor_the_weights():
     loss = PerceptualLoss(None, TINY)
     image, target = (picture.requires_grad_() for picture in images(8, 8))

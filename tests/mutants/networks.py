@@ -1,0 +1,65 @@
+"""Mutants of the networks."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+FLOW = "tryon/networks/flow.py"
+GENERATOR = "tryon/networks/generator.py"
+BLOCKS = "tryon/networks/blocks.py"
+WARP = "tryon/networks/warp.py"
+OF_FLOW = "tests/tryon/networks/test_flow.py"
+OF_GENERATOR = "tests/tryon/networks/test_generator.py"
+OF_BLOCKS = "tests/tryon/networks/test_blocks.py"
+PUBLISHED = "tests/tryon/conversion/test_published.py"
+OF_WARP = "tests/tryon/networks/test_warp_network.py"
+
+MUTANTS = (
+    Mutant(FLOW, "grid = previous.detach().permute(0, 2, 3, 1)", "grid = previous.permute(0, 2, 3, 1)", OF_FLOW),
+    Mutant(FLOW, "NEGATIVE_SLOPE = 0.1", "NEGATIVE_SLOPE = 0.2", OF_FLOW),
+    Mutant(
+        FLOW,
+        "sampling_map = composed_map(sampling_map, second)",
+        "sampling_map = composed_map(previous, second)",
+        OF_FLOW,
+    ),
+    Mutant(FLOW, "x = (corner[:, 0] + 1) / 2 * (full_width - 1)", "x = (corner[:, 0] + 1) / 2 * (width - 1)", OF_FLOW),
+    Mutant(
+        FLOW,
+        "second = at_least_float32(refinement(torch.cat((warped, condition), dim=1)))",
+        "second = refinement(torch.cat((warped, condition), dim=1))",
+        OF_WARP,
+    ),
+    Mutant(
+        GENERATOR,
+        "return warped * mask + rendered * (1 - mask), mask",
+        "return warped * mask + rendered * (1 - composition_mask), mask",
+        OF_GENERATOR,
+    ),
+    Mutant(GENERATOR, "normalised=0 < depth < innermost", "normalised=0 < depth", OF_GENERATOR),
+    Mutant(
+        GENERATOR,
+        "features = up(torch.cat((skips.pop(), features), dim=1))",
+        "features = up(torch.cat((features, skips.pop()), dim=1))",
+        PUBLISHED,
+    ),
+    Mutant(
+        BLOCKS,
+        "F.pad(image, (0, size[1] - width, 0, size[0] - height))",
+        'F.pad(image, (0, size[1] - width, 0, size[0] - height), mode="replicate")',
+        OF_BLOCKS,
+    ),
+    Mutant(
+        BLOCKS,
+        "return F.relu(features + self.body(features))",
+        "return features + F.relu(self.body(features))",
+        PUBLISHED,
+    ),
+    Mutant(BLOCKS, "return features + self.body(features)\n", "return self.body(features)\n", PUBLISHED),
+    Mutant(
+        WARP,
+        "parts = (self.condition_encoder, self.condition_pyramid, self.flow.refinement)",
+        "parts = (self.condition_encoder, self.condition_pyramid, self.flow.correlation)",
+        OF_WARP,
+    ),
+)

@@ -1,0 +1,107 @@
+"""Mutants of the training stages, of the models that they train, and of the engine."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+BASE = "tryon/stages/base.py"
+STUDENT = "tryon/stages/student.py"
+TUTOR = "tryon/stages/tutor.py"
+MODELS = "tryon/models.py"
+LOOP = "tryon/engine/loop.py"
+STAGES = "tests/tryon/test_stages.py"
+TUTOR_LOSSES = f"{STAGES} -k test_the_tutors"
+STUDENT_LOSSES = f"{STAGES} -k test_the_students"
+OPTIMISER = f"{STAGES} -k optimiser"
+SECOND_HALF = f"{STAGES} -k second_half_starts"
+TRAINING = "tests/tryon/test_training.py"
+
+MUTANTS = (
+    Mutant(BASE, "FINE_TUNED_WARP_RATE = 0.2", "FINE_TUNED_WARP_RATE = 0.5", f"{TRAINING} -k five_times_slower"),
+    Mutant(
+        BASE,
+        "return person.photo * person.regions.garment, person.regions.garment",
+        "return person.photo, person.regions.garment",
+        TUTOR_LOSSES,
+    ),
+    Mutant(
+        BASE,
+        "return warp_loss(warped.flow, garment.image, garment.mask, target, region, perceptual)",
+        "return warp_loss(warped.flow, garment.image, garment.mask, person.photo, region, perceptual)",
+        TUTOR_LOSSES,
+    ),
+    Mutant(BASE, 'f"{prefix}_{name}": factor * term', 'f"{prefix}_{name}": term', TUTOR_LOSSES),
+    Mutant(
+        BASE,
+        "if record.label_scheme != recipe.label_scheme:",
+        "if record.label_scheme < recipe.label_scheme:",
+        f"{STAGES} -k another_label_scheme",
+    ),
+    Mutant(TUTOR, "WARP_LOSS_SHARE = 0.5", "WARP_LOSS_SHARE = 0.25", TUTOR_LOSSES),
+    Mutant(
+        TUTOR,
+        "result = self.model(person, garment, region=target_garment(person)[1])",
+        "result = self.model(person, garment)",
+        TUTOR_LOSSES,
+    ),
+    Mutant(STUDENT, "WARP_LOSS_SHARE = 0.25", "WARP_LOSS_SHARE = 0.5", STUDENT_LOSSES),
+    Mutant(
+        STUDENT,
+        "self.tutor.warp_garment(features, sample.other)",
+        "self.tutor.warp_garment(features, sample.garment)",
+        STUDENT_LOSSES,
+    ),
+    Mutant(STUDENT, ".eval().requires_grad_(False)", ".requires_grad_(False)", f"{TRAINING} -k tutor_stays_frozen"),
+    Mutant(
+        STUDENT,
+        "better_tutor_weights(knowledge.warped.garment, warped.garment, target)",
+        "better_tutor_weights(warped.garment, knowledge.warped.garment, target)",
+        STUDENT_LOSSES,
+    ),
+    Mutant(
+        STUDENT,
+        "part.train(second_half).requires_grad_(second_half)",
+        "part.requires_grad_(second_half)",
+        f"{TRAINING} -k first_half_trains",
+    ),
+    Mutant(
+        STUDENT,
+        "result = self.model(knowledge.person, sample.garment, region=region)",
+        "result = self.model(knowledge.person, sample.garment)",
+        STUDENT_LOSSES,
+    ),
+    Mutant(
+        STUDENT,
+        "skin=skin_region(knowledge.fake_mask, region)",
+        "skin=skin_region(result.warped.mask, region)",
+        STUDENT_LOSSES,
+    ),
+    Mutant(STUDENT, 'half="second" if second_half else "first"', 'half="first"', STUDENT_LOSSES),
+    Mutant(
+        STUDENT,
+        "            sample.person.photo,\n            self.perceptual",
+        "            knowledge.person.photo,\n            self.perceptual",
+        STUDENT_LOSSES,
+    ),
+    Mutant(
+        MODELS,
+        'flow.warp(garment.mask, padding_mode="zeros")',
+        "flow.warp(garment.mask)",
+        f"{STAGES} -k with_its_border",
+    ),
+    Mutant(
+        MODELS,
+        "compose(warped.garment, warped.mask, rendered, mask, region)",
+        "compose(warped.garment, warped.mask, rendered, mask)",
+        TUTOR_LOSSES,
+    ),
+    Mutant(LOOP, 'group["lr"] = rate * factor', 'group["lr"] = rate', OPTIMISER),
+    Mutant(LOOP, "if self.step == half:", "if self.step == half + 1:", SECOND_HALF),
+    Mutant(
+        LOOP,
+        "self.optimiser.load_state_dict(checkpoint.optimiser)",
+        "self.optimiser.state_dict()",
+        f"{TRAINING} -k as_if_the_run",
+    ),
+    Mutant(LOOP, "ADAM_BETAS = (0.5, 0.999)", "ADAM_BETAS = (0.9, 0.999)", OPTIMISER),
+)

@@ -1,0 +1,88 @@
+"""Mutants of the Triton kernels, and of what all GPU kernels share."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+CORRELATION = "tryon_kernels/triton/correlation.py"
+POSITIONS = "tryon_kernels/triton/positions.py"
+SAMPLE = "tryon_kernels/triton/sample.py"
+TILES = "tryon_kernels/triton/tiles.py"
+OF_CORRELATION = "tryon_kernels/gpu/correlation.py"
+OF_SAMPLING = "tryon_kernels/gpu/sampling.py"
+CHECKS = "tryon_kernels/checks.py"
+CORRELATED = "tests/kernels/test_values.py -k 'within_rounding and correlation and (float32 or bfloat16) and not warp_'"
+FUSED = "tests/kernels/test_values.py -k 'within_rounding and warp_correlation and float32'"
+SAMPLED = "tests/kernels/test_values.py -k 'within_rounding and grid_sample and float32'"
+ZERO = "tests/kernels/test_values.py -k exactly_0"
+FAR = "tests/kernels/test_non_finite.py"
+REFUSED = "tests/kernels/test_refusals.py -k 'output and missing'"
+DETERMINISTIC = "tests/kernels/test_triton.py -k deterministic"
+
+MUTANTS = (
+    Mutant(
+        POSITIONS,
+        "inside = (position > low) & (position < high)",
+        "inside = (position >= low) & (position < high)",
+        FAR,
+    ),
+    Mutant(
+        POSITIONS,
+        "inside = (position >= -1) & (position <= high)",
+        "inside = (position > -1) & (position <= high)",
+        FAR,
+    ),
+    Mutant(POSITIONS, "tl.where(position >= high, high, low)", "tl.where(position <= low, low, high)", FAR),
+    Mutant(POSITIONS, "position = ((given + 1) * extent - 1) / 2", "position = (given + 1) * extent / 2", SAMPLED),
+    Mutant(
+        SAMPLE,
+        "by_y += (u if i else 1 - u) * (along if j else -along)",
+        "by_y += (u if i else 1 - u) * (along if j else along)",
+        SAMPLED,
+    ),
+    Mutant(
+        SAMPLE,
+        "tl.store(to, tl.where(x_slope != 0, by_x * x_slope, 0), mask=real)",
+        "tl.store(to, by_x * x_slope, mask=real)",
+        FAR,
+    ),
+    Mutant(
+        CORRELATION,
+        "mean = tl.where(mean > 0, mean, mean * slope)",
+        "mean = tl.where(mean < 0, mean, mean * slope)",
+        CORRELATED,
+    ),
+    Mutant(CORRELATION, "above = tl.where(signs > 0, weights, 0)", "above = tl.where(signs >= 0, weights, 0)", ZERO),
+    Mutant(
+        CORRELATION,
+        "positive = _add_unusual(positive, weights.to(number) * factor, kept, rest)",
+        "positive = _add_unusual(positive, weights.to(number), kept, rest)",
+        FAR,
+    ),
+    Mutant(
+        CORRELATION,
+        "around_y = y + RADIUS - dy if MIRRORED else y + dy - RADIUS",
+        "around_y = y + dy - RADIUS",
+        CORRELATED,
+    ),
+    Mutant(TILES, "while columns < _PIXELS + 2 * radius:", "while columns < _PIXELS + radius:", CORRELATED),
+    Mutant(
+        OF_CORRELATION,
+        "if stride > 1:\n                gradient.zero_()",
+        "if stride > 2:\n                gradient.zero_()",
+        CORRELATED,
+    ),
+    Mutant(OF_CORRELATION, "negative_slope, True, *how)", "negative_slope, True, *NOT_SAMPLED)", FUSED),
+    Mutant(
+        OF_SAMPLING,
+        "kernels.differentiate_input(grad_output, positions, sums, unusual, scale, coordinates, border)",
+        "kernels.differentiate_input(grad_output, positions, sums, None, scale, coordinates, border)",
+        DETERMINISTIC,
+    ),
+    Mutant(
+        CHECKS,
+        "if (output is None) != (negative_slope is None):",
+        "if output is None and negative_slope is None:",
+        REFUSED,
+    ),
+)
