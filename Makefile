@@ -60,7 +60,9 @@ test: $(VENV)/.tested
 # The kernels' values; that they compile for GPUs is in `make test`.
 INTERPRETED := test_triton.py test_non_finite.py \
     test_values.py::test_values_and_gradients_are_the_references_within_rounding \
-    test_values.py::test_where_a_volume_is_exactly_0_its_gradient_takes_the_negative_slope
+    test_values.py::test_where_a_volume_is_exactly_0_its_gradient_takes_the_negative_slope \
+    test_selected_kernels.py::test_results_stay_right_where_kernels_are_wrong \
+    test_selected_kernels.py::test_a_compiled_graph_chooses_when_it_runs
 triton: $(VENV)/.tested
 	TRITON_INTERPRET=1 $(PYTEST) $(addprefix tests/kernels/,$(INTERPRETED))
 

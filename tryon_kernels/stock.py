@@ -211,7 +211,7 @@ def _centres_and_padded(first: Tensor, second: Tensor, radius: int, stride: int)
 
 def _displaced(around: Tensor, centres: Tensor, radius: int, stride: int) -> Iterator[Tensor]:
     """The neighbours of all centres at each displacement, as views, in the order of the volume's channels."""
-    rows, columns = ((size - 1) * stride + 1 for size in centres.shape[2:])
+    rows, columns = (max((size - 1) * stride + 1, 0) for size in centres.shape[2:])
     steps = range(0, (2 * radius + 1) * stride, stride)
     for dy in steps:
         for dx in steps:

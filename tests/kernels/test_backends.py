@@ -123,7 +123,7 @@ def test_an_instruction_set_that_is_not_to_be_had_is_an_error_of_the_first_call_
     assert python("-c", "import tryon_kernels", TRYON_KERNELS_ISA=name).returncode == 0
     result = python("-c", CALL, TRYON_KERNELS_ISA=name)
     assert result.returncode == 1
-    assert f"TRYON_KERNELS_ISA: expected one of {' '.join(variants.runnable)}" in result.stderr
+    assert f'TRYON_KERNELS_ISA: got "{name}", expected one of ' in result.stderr
     said = python("-m", "tryon_kernels", TRYON_KERNELS_ISA=name).stdout
     assert f'TRYON_KERNELS_ISA: got "{name}", expected one of {", ".join(variants.runnable)} ' in said
 

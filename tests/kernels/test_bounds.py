@@ -9,7 +9,7 @@ import guarded_calls
 import pytest
 from kernel_inputs import DEVICE
 
-from tryon_kernels.backends import INTERPRETED
+from tryon_kernels.availability import INTERPRETED
 
 pytestmark = pytest.mark.skipif(
     DEVICE.type != "cpu" or INTERPRETED, reason="concerns machine code that reads the CPU's memory"

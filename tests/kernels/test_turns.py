@@ -37,7 +37,7 @@ def case_of(op: str) -> Case:
     size, channels = (9, 17), 80
     pair = features(1, channels, *size), features(1, channels, *size, seed=1)
     if op == "correlation":
-        return Case(op, "several chunks", pair, (1, 1, 0.1))
+        return Case(op, "several chunks", pair, (1, 1, 0.1, True))
     grid = grid_to(positions(1, *size, size), size, True)
     return Case(op, "several chunks", (*pair, grid), (1, 0.1, "border", True))
 

@@ -56,7 +56,7 @@ def test_memory_layout_changes_nothing(case: Case, dtype: torch.dtype, layout: s
 
 def test_the_reference_of_maps_without_channels_is_0() -> None:
     nothing = torch.zeros(1, 0, 3, 4)
-    assert torch.equal(eager.correlation(nothing, nothing, 1, 1, 0.1), torch.zeros(1, 9, 3, 4))
+    assert torch.equal(eager.correlation(nothing, nothing, 1, 1, 0.1, True), torch.zeros(1, 9, 3, 4))
 
 
 def whole_numbers(*shape: int, seed: int) -> Tensor:
@@ -69,7 +69,7 @@ def whole_case(op: str, shape: tuple[int, int, int, int], radius: int, slope: fl
     first, second = (whole_numbers(*shape, seed=seed) for seed in (0, 1))
     name = "x".join(map(str, shape))
     if op == "correlation":
-        return Case(op, name, (first, second), (radius, 1, slope))
+        return Case(op, name, (first, second), (radius, 1, slope, True))
     x, y = (torch.linspace(-1, 1, size, dtype=torch.float64) for size in (shape[3], shape[2]))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(shape[0], -1, -1, -1)
     return Case(op, name, (first, second, grid), (radius, slope, "border", True))

@@ -80,14 +80,14 @@ MUTANTS = (
     ),
     Mutant(
         CORRELATION_BACKWARD,
-        "    store_gradient(work, part, channel, tile);\n    __syncthreads();",
-        "    store_gradient(work, part, channel, tile);",
+        "    store_gradient(work, block, channel, tile);\n    __syncthreads();",
+        "    store_gradient(work, block, channel, tile);",
         TURNS,
     ),
     Mutant(
         CORRELATION_BACKWARD,
-        "for (int channel = part.channel; channel < part.end; channel += kGatherChunk<T>)",
-        "for (int channel = part.channel; channel == part.channel; channel += kGatherChunk<T>)",
+        "for (int channel = block.channel; channel < block.end; channel += kGatherChunk<T>)",
+        "for (int channel = block.channel; channel == block.channel; channel += kGatherChunk<T>)",
         TURNS,
     ),
     Mutant(

@@ -16,7 +16,7 @@ MUTANTS = (
         "torch.where(volume >= 0, volume, volume * negative_slope)",
         VALUES,
     ),
-    Mutant(EAGER, ") / max(first.shape[1], 1)", ") / first.shape[1]", VALUES),
+    Mutant(EAGER, "volume = volume / max(first.shape[1], 1)", "volume = volume / first.shape[1]", VALUES),
     Mutant(
         EAGER, "inside = (position > low) & (position < high)", "inside = (position >= low) & (position < high)", FAR
     ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 LIBRARY = "tryon_kernels/ops/library.py"
+GRADIENTS = "tryon_kernels/ops/gradients.py"
+PRIVATE = "tryon_kernels/private.py"
 CORRELATION = "tryon_kernels/ops/correlation.py"
 FUNCTIONAL = "tryon_kernels/functional.py"
 CHECKS = "tryon_kernels/checks.py"
@@ -18,6 +20,7 @@ OF_WARPING = "tests/compat/test_warping.py"
 OF_CORRELATION = "tests/compat/test_correlation.py"
 FLOPS = "tests/tooling/test_flops.py"
 FUNC = "tests/tooling/test_func.py"
+HIGHER = "tests/kernels/test_higher_gradients.py"
 
 MUTANTS = (
     Mutant(
@@ -40,8 +43,12 @@ MUTANTS = (
     ),
     Mutant(LIBRARY, "positions.dtype in (torch.float16, torch.bfloat16)", "positions.dtype == torch.bfloat16", OPS),
     Mutant(LIBRARY, "f.is_floating_point() and f.dtype != torch.float64", "f.is_floating_point()", OPS),
+    Mutant(GRADIENTS, "zip(leaves, needed, strict=True) if wanted]", "zip(leaves, needed, strict=True)]", OPS),
     Mutant(
-        LIBRARY, "zip(leaves[1:], ctx.needed, strict=True) if wanted]", "zip(leaves[1:], ctx.needed, strict=True)]", OPS
+        GRADIENTS,
+        "return tensor.view_as(tensor) if further and tensor.requires_grad else tensor.detach().requires_grad_()",
+        "return tensor.detach().requires_grad_()",
+        HIGHER,
     ),
     Mutant(
         LIBRARY,
@@ -61,8 +68,13 @@ MUTANTS = (
         "return 2 * _correlation(grad_output, first[1])",
         FLOPS,
     ),
-    Mutant(FUNCTIONAL, "if forward_ad._current_level >= 0:", "if forward_ad._current_level > 0:", FUNC),
-    Mutant(FUNCTIONAL, "isdisjoint((TransformType.Grad, TransformType.Jvp))", "isdisjoint((TransformType.Jvp,))", FUNC),
+    Mutant(PRIVATE, "return forward_ad._current_level >= 0", "return forward_ad._current_level > 0", FUNC),
+    Mutant(
+        PRIVATE,
+        "(_kinds_of_transforms.Grad, _kinds_of_transforms.Jvp)",
+        "(_kinds_of_transforms.Jvp,)",
+        FUNC,
+    ),
     Mutant(
         FUNCTIONAL,
         'if mode != "bilinear" or padding_mode not in ("zeros", "border") or input.dim() == 5:',
@@ -79,9 +91,9 @@ MUTANTS = (
     Mutant(CHECKS, "if input.shape[2] == 0 or input.shape[3] == 0:", "if input.shape[2] == 0:", REFUSALS),
     Mutant(CHECKS, "if positions.shape[0] != input.shape[0]:", "if positions.shape[0] > input.shape[0]:", REFUSALS),
     Mutant(
-        "tryon_kernels/backends.py",
-        "    finally:\n        _chosen = before",
-        '    finally:\n        _chosen = "auto"',
+        "tryon_kernels/pins.py",
+        "_pinned.reset(token)",
+        '_pinned.set("")',
         BACKENDS,
     ),
     Mutant("tryon_kernels/gpu/choice.py", "and channels >= LEAST_CHANNELS", "and channels > LEAST_CHANNELS", BACKENDS),

@@ -48,24 +48,10 @@ MUTANTS = (
     ),
     Mutant(
         CORRELATION,
-        "mean = tl.where(mean > 0, mean, mean * slope)",
-        "mean = tl.where(mean < 0, mean, mean * slope)",
+        "values = tl.where(values > 0, values, values * tl.full((1, 1), slope, number))",
+        "values = tl.where(values < 0, values, values * tl.full((1, 1), slope, number))",
         CORRELATED,
     ),
-    Mutant(CORRELATION, "above = tl.where(signs > 0, weights, 0)", "above = tl.where(signs >= 0, weights, 0)", ZERO),
-    Mutant(
-        CORRELATION,
-        "positive = _add_unusual(positive, weights.to(number) * factor, kept, rest)",
-        "positive = _add_unusual(positive, weights.to(number), kept, rest)",
-        FAR,
-    ),
-    Mutant(
-        CORRELATION,
-        "around_y = y + RADIUS - dy if MIRRORED else y + dy - RADIUS",
-        "around_y = y + dy - RADIUS",
-        CORRELATED,
-    ),
-    Mutant(TILES, "while columns < _PIXELS + 2 * radius:", "while columns < _PIXELS + radius:", CORRELATED),
     Mutant(
         OF_CORRELATION,
         "if stride > 1:\n                gradient.zero_()",
@@ -73,12 +59,6 @@ MUTANTS = (
         CORRELATED,
     ),
     Mutant(OF_CORRELATION, "negative_slope, True, *how)", "negative_slope, True, *NOT_SAMPLED)", FUSED),
-    Mutant(
-        OF_SAMPLING,
-        "kernels.differentiate_input(grad_output, positions, sums, unusual, scale, coordinates, border)",
-        "kernels.differentiate_input(grad_output, positions, sums, None, scale, coordinates, border)",
-        DETERMINISTIC,
-    ),
     Mutant(
         CHECKS,
         "if (output is None) != (negative_slope is None):",
