@@ -7,17 +7,13 @@ from tests.mutants.mutant import Mutant
 CORRELATION = "tryon_kernels/triton/correlation.py"
 POSITIONS = "tryon_kernels/triton/positions.py"
 SAMPLE = "tryon_kernels/triton/sample.py"
-TILES = "tryon_kernels/triton/tiles.py"
 OF_CORRELATION = "tryon_kernels/gpu/correlation.py"
-OF_SAMPLING = "tryon_kernels/gpu/sampling.py"
 CHECKS = "tryon_kernels/checks.py"
 CORRELATED = "tests/kernels/test_values.py -k 'within_rounding and correlation and (float32 or bfloat16) and not warp_'"
 FUSED = "tests/kernels/test_values.py -k 'within_rounding and warp_correlation and float32'"
 SAMPLED = "tests/kernels/test_values.py -k 'within_rounding and grid_sample and float32'"
-ZERO = "tests/kernels/test_values.py -k exactly_0"
 FAR = "tests/kernels/test_non_finite.py"
 REFUSED = "tests/kernels/test_refusals.py -k 'output and missing'"
-DETERMINISTIC = "tests/kernels/test_triton.py -k deterministic"
 
 MUTANTS = (
     Mutant(
