@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tryon_kernels.backends import INTERPRETED
+from tryon_kernels.availability import INTERPRETED
 
 pytest.importorskip("triton", reason="Triton is not installed")
 if INTERPRETED:
