@@ -53,9 +53,7 @@ def test_without_a_compiler_the_install_succeeds_and_the_eager_backend_serves_an
 def test_a_compiler_that_fails_halfway_leaves_no_library_and_the_build_succeeds_and_says_why(
     fails: str, failure: str, source: Path, stand_in: Callable[..., StandIn]
 ) -> None:
-    assert build(source, CXX=stand_in().cxx).returncode == 0
-    assert libraries(source) == {"_cpp.so"}
-    shutil.rmtree(source.parent / "a compiler")
+    (source / "tryon_kernels" / "_cpp.so").write_text("an older build's")
     compiler = stand_in(fails=fails)
     result = build(source, CXX=compiler.cxx)
     assert result.returncode == 0, result.stderr
@@ -63,7 +61,6 @@ def test_a_compiler_that_fails_halfway_leaves_no_library_and_the_build_succeeds_
     assert f"tryon_kernels: no cpp kernels, because {reason}\n" in result.stdout
     assert noted(source)["cpp"] == {"reason": reason}
     assert libraries(source) == set()
-    assert f"cpp     not available: {reason}\n" in use(source)
 
 
 @of_several_instruction_sets
@@ -198,9 +195,7 @@ def test_cuda_kernels_that_do_not_compile_leave_those_of_the_cpu_and_say_why(
     assert libraries(source) == {"_cpp.so"}
     assert noted(source)["cuda"]["reason"].startswith(f'"{nvcc}" {failure}')
     assert noted(source)["cuda"]["reason"].endswith("(nvcc fatal   : enough of this)")
-    report = use(source)
-    assert f"cuda    not available: {noted(source)['cuda']['reason']}\n" in report
-    assert "in use  cpp for CPU tensors" in report
+    assert noted(source)["cpp"] == {}
     assert build(source, **given, TRYON_KERNELS_CUDA="1").returncode != 0
 
 
