@@ -154,6 +154,17 @@ def test_a_variable_that_means_nothing_is_refused_in_one_line(name: str, value: 
     assert result.returncode != 0
     (line,) = result.stderr.splitlines()
     assert line.startswith(f'tryon_kernels: {name}: got "{value}", expected ')
+    assert "csrc/" not in result.stdout  # before anything was compiled
+
+
+def test_architectures_that_mean_nothing_are_refused_before_anything_is_compiled(source: Path) -> None:
+    nvcc = stand_in_for_nvcc(source.parent / "cuda", "nothing")
+    given = {"CUDA_HOME": str(nvcc.parents[1]), "TRYON_KERNELS_CUDA": "", "TORCH_CUDA_ARCH_LIST": "9"}
+    result = build(source, **given)
+    assert result.returncode != 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith('tryon_kernels: TORCH_CUDA_ARCH_LIST: got "9", expected ')
+    assert "csrc/" not in result.stdout
 
 
 def test_an_empty_variable_is_none(source: Path, stand_in: Callable[..., StandIn]) -> None:
