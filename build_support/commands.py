@@ -14,11 +14,11 @@ from setuptools.command.build_ext import build_ext
 from build_support import cpp, cuda
 from build_support.compilation import CannotCompileError
 from build_support.torch_at_hand import find_torch
-from build_support.variables import asked, check_words
+from build_support.variables import asked, check_variables
 
 EXTENSIONS = [
+    Extension("tryon_kernels._cuda", list(cuda.SOURCES)),  # first, for it may refuse TORCH_CUDA_ARCH_LIST
     Extension("tryon_kernels._cpp", [*cpp.HOST_SOURCES, cpp.VARIANTS_SOURCE, *cpp.KERNEL_SOURCES]),
-    Extension("tryon_kernels._cuda", list(cuda.SOURCES)),
 ]
 
 
@@ -27,7 +27,7 @@ class BuildKernels(build_ext):
 
     def run(self) -> None:
         """Build all, once the variables are known to make sense."""
-        check_words()
+        check_variables()
         super().run()
 
     def get_ext_filename(self, fullname: str) -> str:

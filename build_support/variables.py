@@ -31,18 +31,21 @@ def words(name: str, default: str = "") -> list[str]:
         raise refusal(name, f"words as a shell reads them ({error})") from None
 
 
-def check_words() -> None:
-    """Refuse what cannot be read, in our words: setuptools reads the same variables, and shows a traceback."""
-    for name in ("CXX", "CPPFLAGS", "CFLAGS", "CXXFLAGS", "LDFLAGS"):
-        words(name)
-
-
 def asked(kernels: str) -> str:
     """What is asked of the kernels "cpp" or "cuda": "0" none of them, "1" all, "" those that can be had."""
     name = f"TRYON_KERNELS_{kernels.upper()}"
     if variable(name) not in ("", "0", "1"):
         raise refusal(name, "0 (leave these kernels out) or 1 (fail without them)")
     return variable(name)
+
+
+def check_variables() -> None:
+    """Refuse what means nothing before minutes go by, and before setuptools reads some of it and shows a traceback."""
+    for name in ("CXX", "CPPFLAGS", "CFLAGS", "CXXFLAGS", "LDFLAGS"):
+        words(name)
+    for kernels in ("cpp", "cuda"):
+        asked(kernels)
+    jobs()
 
 
 def jobs() -> int:

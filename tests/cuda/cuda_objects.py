@@ -1,6 +1,6 @@
 """CUDA kernels compiled for GPUs that need not be there, and what their machine code says.
 
-`python tests/cuda/cuda_objects.py` prints the table of docs/gpu.md.
+`python -m tests.cuda.cuda_objects` prints the table of docs/gpu.md.
 """
 
 from __future__ import annotations

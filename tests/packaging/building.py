@@ -64,6 +64,16 @@ def build(source: Path, **given: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def build_wheel(source: Path, folder: Path, **given: str) -> Path:
+    """The wheel of a checkout, put into this folder."""
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
+    result = subprocess.run(command, env=variables(source, **given), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
 def noted(source: Path) -> dict[str, dict[str, str]]:
     """What the build noted of each kind of kernels."""
     return json.loads((source / "tryon_kernels" / "_build.json").read_text())

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.packaging.building import Environment, StandIn, copy_of_the_source, variables
+from tests.packaging.building import Environment, StandIn, build_wheel, copy_of_the_source
 
 
 @pytest.fixture(scope="session")
@@ -15,13 +13,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package's wheel, of a build with all kernels; in a path with spaces, as all here."""
     folder = tmp_path_factory.mktemp("a wheel")
     source = copy_of_the_source(folder / "source")
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
-    command = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
-    everything = variables(source, TRYON_KERNELS_CPP="1", TRYON_KERNELS_CUDA="", TORCH_CUDA_ARCH_LIST="9.0")
-    result = subprocess.run(command, env=everything, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+    return build_wheel(source, folder, TRYON_KERNELS_CPP="1", TRYON_KERNELS_CUDA="", TORCH_CUDA_ARCH_LIST="9.0")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.building import ROOT, StandIn, variables
+from tests.packaging.building import ROOT, StandIn, build_wheel, variables
 
 pytestmark = pytest.mark.packaging
 
@@ -51,9 +51,6 @@ def test_the_source_distribution_holds_every_file_of_the_repository(unpacked: Pa
 def test_a_wheel_from_the_source_distribution_is_the_one_from_the_checkout(
     unpacked: Path, wheel: Path, stand_in: Callable[..., StandIn], tmp_path: Path
 ) -> None:
-    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
-    command = [sys.executable, "-m", "pip", "wheel", *options, str(unpacked)]
-    subprocess.run(command, env=variables(unpacked, CXX=stand_in().cxx), check=True, capture_output=True)
-    (built,) = tmp_path.glob("*.whl")
+    built = build_wheel(unpacked, tmp_path, CXX=stand_in().cxx)
     names = set(zipfile.ZipFile(wheel).namelist()) - {"tryon_kernels/_cuda.so"}
     assert set(zipfile.ZipFile(built).namelist()) == names
