@@ -29,44 +29,43 @@ inline Indices<P> confined(Indices<P> index, int32_t last) {
 
 // Each pixel reads two neighbours from two rows; at the edges one of a pair is no tap.
 template <class P>
-struct alignas(kVectorBytes) Pairs {
+struct alignas(kVectorBytes) Taps {
   PerPixel<P, int32_t> offset[2];  // of each row's pair
   Reading reading[kPixels];        // of each vector
   int32_t lowest[kPixels];         // of each vector: the largest offset
 };
 
 template <class P>
-[[gnu::noinline]] void place(const Sampling& sampling, int64_t row_stride, int64_t column_stride, const Tile<P>& tile,
-                             Pairs<P>& pairs) {
+[[gnu::noinline]] void place_taps(const Sampling& sampling, int64_t row_stride, int64_t column_stride,
+                                  const Tile<P>& tile, Taps<P>& taps) {
   const int32_t height = static_cast<int32_t>(sampling.height), width = static_cast<int32_t>(sampling.width);
   const int32_t down = static_cast<int32_t>(row_stride), across = static_cast<int32_t>(column_stride);
   Indices<P> lanes;
   for (int32_t lane = 0; lane < kLanes<P>; ++lane) lanes[lane] = lane;
   for (int64_t i = 0; i < tile.rows * tile.pitch; i += kLanes<P>) {
-    const auto left = load_lanes<Indices<P>>(tile.x.first + i), top = load_lanes<Indices<P>>(tile.y.first + i);
-    Reading& reading = pairs.reading[i / kLanes<P>];
+    const auto left = load<Indices<P>>(tile.x.first + i), top = load<Indices<P>>(tile.y.first + i);
+    Reading& reading = taps.reading[i / kLanes<P>];
     if (is_zero(~(are_indices<P>(left, width - 1) & are_indices<P>(top, height - 1)))) {
       const Indices<P> offset = top * down + left * across;
-      store_lanes(pairs.offset[0] + i, offset);
-      store_lanes(pairs.offset[1] + i, offset + down);
-      reading = is_zero(offset - pairs.offset[0][i] - lanes) ? Reading::kRun : Reading::kWithin;
+      store(taps.offset[0] + i, offset);
+      store(taps.offset[1] + i, offset + down);
+      reading = is_zero(offset - taps.offset[0][i] - lanes) ? Reading::kRun : Reading::kWithin;
     } else {
       const Indices<P> column = confined<P>(left, width - 2);
-      for (int j = 0; j < 2; ++j)
-        store_lanes(pairs.offset[j] + i, confined<P>(top + j, height - 1) * down + column * across);
+      for (int j = 0; j < 2; ++j) store(taps.offset[j] + i, confined<P>(top + j, height - 1) * down + column * across);
       reading = Reading::kPartial;
     }
-    int32_t lowest = pairs.offset[1][i];
-    for (int64_t lane = 1; lane < kLanes<P>; ++lane) lowest = std::max(lowest, pairs.offset[1][i + lane]);
-    pairs.lowest[i / kLanes<P>] = lowest;
+    int32_t lowest = taps.offset[1][i];
+    for (int64_t lane = 1; lane < kLanes<P>; ++lane) lowest = std::max(lowest, taps.offset[1][i + lane]);
+    taps.lowest[i / kLanes<P>] = lowest;
   }
 }
 
 // What the tile below will reach and this one does not, if the flow goes on as here: a line, in a plane, for each of
 // this one's vectors. It is fetched ahead, for cores foresee reads along rows only.
 template <class P>
-inline int64_t ahead_of(const Tile<P>& tile, const Pairs<P>& pairs, int64_t i, int64_t row_stride) {
-  return pairs.lowest[i / kLanes<P>] + tile.below * row_stride;
+inline int64_t ahead_of(const Tile<P>& tile, const Taps<P>& taps, int64_t i, int64_t row_stride) {
+  return taps.lowest[i / kLanes<P>] + tile.below * row_stride;
 }
 
 // From the numbers read to the taps of row j; 0 outside. Taps are chosen, not added up, so that a zero keeps its sign:
@@ -75,7 +74,7 @@ template <class P>
 inline void leave_out(const Sampling& sampling, const Tile<P>& tile, int64_t i, int j, Vector<P>& left,
                       Vector<P>& right) {
   const int32_t height = static_cast<int32_t>(sampling.height), width = static_cast<int32_t>(sampling.width);
-  const auto column = load_lanes<Indices<P>>(tile.x.first + i), row = load_lanes<Indices<P>>(tile.y.first + i) + j;
+  const auto column = load<Indices<P>>(tile.x.first + i), row = load<Indices<P>>(tile.y.first + i) + j;
   const Indices<P> first = confined<P>(column, width - 2), within = (row >= 0) & (row < height);
   const Vector<P> zero{}, pair[2] = {where<P>(within, left, zero), where<P>(within, right, zero)};
   left = where<P>(column == first, pair[0], where<P>(column == first + 1, pair[1], zero));
@@ -95,9 +94,9 @@ inline void with_reading(Reading reading, const Body& body) {
   }
 }
 
-// Whether offsets in an image fit the pairs' and pairs of columns can be read.
+// Whether offsets in an image fit the taps' and pairs of columns can be read.
 template <class T>
-bool has_pairs(const Sampling& sampling, const Image<const T>& image) {
+bool has_tap_pairs(const Sampling& sampling, const Image<const T>& image) {
   return sampling.width > 1 && (sampling.height - 1) * image.row + sampling.width * image.column <= INT32_MAX;
 }
 
