@@ -198,6 +198,23 @@ inline Floats fresh_zeros() {
 }
 #endif
 
+// Whether one instruction picks lanes of two vectors by indices that are known at run time only.
+#if defined(__AVX512F__)
+constexpr bool kPicksLanes = true;
+
+// Lane l is lane index[l] of the two vectors laid end to end; an index counts modulo their number of lanes.
+inline Vector<float> pick(Vector<float> first, Vector<float> second, Lanes<int32_t, kLanes<float>> index) {
+  return (Vector<float>)_mm512_permutex2var_ps((__m512)first, (__m512i)index, (__m512)second);
+}
+
+inline Vector<double> pick(Vector<double> first, Vector<double> second, Lanes<int32_t, kLanes<double>> index) {
+  const __m512i wide = _mm512_maskz_cvtepi32_epi64(0xff, (__m256i)index);
+  return (Vector<double>)_mm512_permutex2var_pd((__m512d)first, wide, (__m512d)second);
+}
+#else
+constexpr bool kPicksLanes = false;
+#endif
+
 // A vector of what is at these offsets, read one by one.
 template <class Number, class T>
 inline Vector<Number> read_each(const T* from, const int32_t* offset) {

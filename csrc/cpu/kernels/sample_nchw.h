@@ -13,8 +13,22 @@ constexpr int64_t kChannels = 8;  // are sampled at a time: what a tile reaches 
 
 // The values that a vector of pixels takes from one plane: value[row][column], 0 outside.
 template <Reading R, class T, class P>
-inline void read_taps(const Sampling& sampling, const T* plane, const Tile<P>& tile, const Taps<P>& taps, int64_t i,
-                      Vector<P> (&value)[2][2]) {
+inline void read_taps(const Sampling& sampling, const T* plane, int64_t row_stride, const Tile<P>& tile,
+                      const Taps<P>& taps, int64_t i, Vector<P> (&value)[2][2]) {
+  if constexpr (R == Reading::kSpan || R == Reading::kSpans) {
+    const auto place = load<Indices<P>>(taps.offset[0] + i);
+    const T* row = plane + taps.span[i / kLanes<P>];
+    Vector<P> found[3][2];
+    for (int j = 0; j < (R == Reading::kSpan ? 2 : 3); ++j, row += row_stride) {
+      const Vector<P> first = load_wide(row), second = load_wide(row + kLanes<P>);
+      for (int k = 0; k < 2; ++k) found[j][k] = pick(first, second, place + k);
+    }
+    for (int j = 0; j < 2; ++j)
+      for (int k = 0; k < 2; ++k)
+        value[j][k] =
+            R == Reading::kSpan ? found[j][k] : where<P>(place < kSpanColumns<P>, found[j][k], found[j + 1][k]);
+    return;
+  }
   for (int j = 0; j < 2; ++j) {
     const int32_t* offset = taps.offset[j] + i;
     if constexpr (R == Reading::kRun) {
@@ -59,7 +73,7 @@ template <class T>
         for (int64_t c = 0; c < channels; ++c, plane += input.channel, to += output.channel) {
           if (far) __builtin_prefetch(plane + ahead);
           Vector<P> value[2][2];
-          read_taps<R>(sampling, plane, tile, taps, i, value);
+          read_taps<R>(sampling, plane, input.row, tile, taps, i, value);
           Vector<P> sum = weight[0][0] * value[0][0];
           sum += weight[0][1] * value[0][1];
           sum += weight[1][0] * value[1][0];
@@ -106,7 +120,7 @@ template <class T>
           }
           const Vector<P> grad = load_wide(from, lanes);
           Vector<P> value[2][2];
-          read_taps<R>(sampling, plane, tile, taps, i, value);
+          read_taps<R>(sampling, plane, input.row, tile, taps, i, value);
           upper += grad * (value[0][1] - value[0][0]);
           lower += grad * (value[1][1] - value[1][0]);
           left += grad * (value[1][0] - value[0][0]);

@@ -12,6 +12,8 @@ namespace {
 // How a vector's taps are read.
 enum class Reading {
   kRun,      // all within, and its pixels' pairs follow one another: as vectors
+  kSpan,     // all within, in one row and near one another: picked from two vectors of each row
+  kSpans,    // the same, but some are in the next row
   kWithin,   // all within: pair by pair
   kPartial,  // some are outside: pair by pair, and what is no tap is left out
 };
@@ -30,10 +32,42 @@ inline Indices<P> confined(Indices<P> index, int32_t last) {
 // Each pixel reads two neighbours from two rows; at the edges one of a pair is no tap.
 template <class P>
 struct alignas(kVectorBytes) Taps {
-  PerPixel<P, int32_t> offset[2];  // of each row's pair
+  PerPixel<P, int32_t> offset[2];  // of each row's pair; of spans: the first is the place, see below
   Reading reading[kPixels];        // of each vector
-  int32_t lowest[kPixels];         // of each vector: the largest offset
+  int32_t lowest[kPixels];         // of each vector: the larger offset of its two ends, to fetch ahead by
+  int32_t span[kPixels];           // of each vector whose reading is one of spans: where that of the upper row starts
 };
+
+// Where a flow is smooth, the taps of a vector's pixels are in few columns and in two rows or three:
+//
+//     start                      of two vectors, in each row
+//       |. . * * . * * * . . .|  upper taps of pixels in row `top`
+//       |. . * * . * o o o o .|  their lower taps, and upper ones of pixels one row further down
+//       |. . . . . . o o o o .|
+//
+// A pixel's place is its left tap's in the span, and a span's length more where the pixel is one row further down.
+template <class P>
+constexpr int32_t kSpanColumns = 2 * kLanes<P>;
+
+// Notes the spans of a vector whose taps are all within, if it has such.
+template <class P>
+inline void place_spans(const Sampling& sampling, Indices<P> left, Indices<P> top, int32_t down, int64_t i,
+                        Taps<P>& taps) {
+  constexpr int32_t kBefore = kLanes<P> / 2 - 1;  // columns left of the first pixel's
+  const int32_t start = std::max(left[0] - kBefore, 0);
+  const Indices<P> column = left - start;
+  if (!is_zero(~are_indices<P>(column, kSpanColumns<P> - 1))) return;
+  int32_t first_row = top[0];
+  if (!is_zero(~are_indices<P>(top - first_row, 2)) && !is_zero(~are_indices<P>(top - --first_row, 2))) return;
+  const Indices<P> further = top - first_row;
+  const bool one_row = is_zero(further);
+  const int32_t span = first_row * down + start, last_row = one_row ? 1 : 2;
+  const int64_t end = (sampling.height - 1) * down + sampling.width;
+  if (int64_t{span} + last_row * down + kSpanColumns<P> > end) return;  // would read beyond the plane
+  store(taps.offset[0] + i, column + further * kSpanColumns<P>);
+  taps.span[i / kLanes<P>] = span;
+  taps.reading[i / kLanes<P>] = one_row ? Reading::kSpan : Reading::kSpans;
+}
 
 template <class P>
 [[gnu::noinline]] void place_taps(const Sampling& sampling, int64_t row_stride, int64_t column_stride,
@@ -55,9 +89,9 @@ template <class P>
       for (int j = 0; j < 2; ++j) store(taps.offset[j] + i, confined<P>(top + j, height - 1) * down + column * across);
       reading = Reading::kPartial;
     }
-    int32_t lowest = taps.offset[1][i];
-    for (int64_t lane = 1; lane < kLanes<P>; ++lane) lowest = std::max(lowest, taps.offset[1][i + lane]);
-    taps.lowest[i / kLanes<P>] = lowest;
+    taps.lowest[i / kLanes<P>] = std::max(taps.offset[1][i], taps.offset[1][i + kLanes<P> - 1]);
+    if (kPicksLanes && column_stride == 1 && reading == Reading::kWithin)
+      place_spans<P>(sampling, left, top, down, i, taps);
   }
 }
 
@@ -84,6 +118,10 @@ inline void leave_out(const Sampling& sampling, const Tile<P>& tile, int64_t i, 
 // Calls body<reading>() for the way that a vector's taps are read.
 template <class Body>
 inline void with_reading(Reading reading, const Body& body) {
+  if constexpr (kPicksLanes) {
+    if (reading == Reading::kSpan) return body.template operator()<Reading::kSpan>();
+    if (reading == Reading::kSpans) return body.template operator()<Reading::kSpans>();
+  }
   switch (reading) {
     case Reading::kRun:
       return body.template operator()<Reading::kRun>();
