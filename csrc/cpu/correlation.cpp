@@ -6,17 +6,17 @@ namespace {
 
 int64_t centres(int64_t size, int64_t stride) { return (size + stride - 1) / stride; }
 
-Window check(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
-             std::optional<double> negative_slope, bool mean, bool gradients) {
+CorrelationSizes check(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
+                       std::optional<double> negative_slope, bool mean, bool gradients) {
   check_image("first", first);
   check_shape("second", second, {first.size(0), first.size(1), first.size(2), first.size(3)});
   check_dtype("second", second, first.scalar_type());
   check_volume_options(radius, negative_slope);
   STD_TORCH_CHECK(stride >= 1, "stride: got ", stride, ", expected 1 or more");
-  Window window =
-      window_for(second, centres(second.size(2), stride), centres(second.size(3), stride), radius, gradients);
-  if (!mean) window.divisor = 1;
-  return window;
+  CorrelationSizes sizes =
+      sizes_for(second, centres(second.size(2), stride), centres(second.size(3), stride), radius, gradients);
+  if (!mean) sizes.divisor = 1;
+  return sizes;
 }
 
 // Every stride-th row and column of an image.
@@ -29,16 +29,16 @@ Image<T> strided(Image<T> image, int64_t stride) {
 
 Tensor correlation(const Tensor& first, const Tensor& second, int64_t radius, int64_t stride,
                    std::optional<double> negative_slope, bool mean) {
-  const Window window = check(first, second, radius, stride, negative_slope, mean, false);
-  Tensor output = new_output(first, volume_shape(first.size(0), window), first.scalar_type());
+  const CorrelationSizes sizes = check(first, second, radius, stride, negative_slope, mean, false);
+  Tensor output = new_output(first, volume_shape(first.size(0), sizes), first.scalar_type());
   if (first.numel() == 0) return torch::stable::zero_(output);
   with_number_type("first", first, [&]<class T>(T) {
     const auto from = strided(image_of<const T>(first), stride), around = strided(image_of<const T>(second), stride);
     const auto to = image_of<T>(output);
     const auto& kernels = correlation_kernels<T>();
     const auto activation = activation_of<T>(negative_slope, std::nullopt);
-    for_each_range_of_pieces<T>(window, first.size(0), 0, [&](void* workspace, void*, int64_t begin, int64_t end) {
-      kernels.forward(window, {from}, around, activation, to, workspace, begin, end);
+    for_each_range_of_strips<T>(sizes, first.size(0), 0, [&](void* workspace, void*, int64_t begin, int64_t end) {
+      kernels.forward(sizes, {from}, around, activation, to, workspace, begin, end);
     });
   });
   return output;
@@ -48,8 +48,8 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
                                                 const std::optional<Tensor>& output, int64_t radius, int64_t stride,
                                                 std::optional<double> negative_slope, bool mean, bool first_needed,
                                                 bool second_needed) {
-  const Window window = check(first, second, radius, stride, negative_slope, mean, true);
-  check_volume_gradient(grad_output, output, negative_slope, volume_shape(first.size(0), window), first.scalar_type());
+  const CorrelationSizes sizes = check(first, second, radius, stride, negative_slope, mean, true);
+  check_volume_gradient(grad_output, output, negative_slope, volume_shape(first.size(0), sizes), first.scalar_type());
   Tensor grad_first = new_gradient(first, first_needed), grad_second = new_gradient(second, second_needed);
   if (first.numel() == 0) return {grad_first, grad_second};
   with_number_type("first", first, [&]<class T>(T) {
@@ -60,8 +60,8 @@ std::tuple<Tensor, Tensor> correlation_backward(const Tensor& grad_output, const
       if (stride > 1) torch::stable::zero_(gradient);
       const auto from = strided(image_of<const T>(other), stride);
       const auto to = strided(image_of<T>(gradient), stride);
-      for_each_range_of_pieces<T>(window, first.size(0), 0, [&](void* workspace, void*, int64_t begin, int64_t end) {
-        kernels.backward(window, operand, grad, activation, {from}, {to}, workspace, begin, end);
+      for_each_range_of_strips<T>(sizes, first.size(0), 0, [&](void* workspace, void*, int64_t begin, int64_t end) {
+        kernels.backward(sizes, operand, grad, activation, {from}, {to}, workspace, begin, end);
       });
     };
     if (first_needed) differentiate(Operand::kFirst, second, grad_first);

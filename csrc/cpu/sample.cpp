@@ -27,8 +27,8 @@ Tensor forward(const Tensor& input, const Tensor& positions, const Axes& axes, c
 }
 
 // How an input's gradient is split into bands. They are small enough for the second-level cache, unless positions are
-// so scattered that most pieces reach many; and there are as many as give every thread equally many. Larger is better
-// as long as it fits: where a flow leads across rows, a piece is placed again for each band that it reaches.
+// so scattered that most segments reach many; and there are as many as give every thread equally many. Larger is better
+// as long as it fits: where a flow leads across rows, a segment is placed again for each band that it reaches.
 struct Bands {
   int64_t images, channels, channel_blocks, row_blocks, rows;
 
@@ -43,7 +43,7 @@ struct Bands {
 int64_t rounded_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 Bands split(const Sampling& sampling, int64_t images, int64_t number_bytes, const std::vector<Reach>& reaches) {
-  constexpr int64_t kBytes = 1 << 20, kLeastRows = 4, kMostVisits = 3;  // visits of each piece, in the mean
+  constexpr int64_t kBytes = 1 << 20, kLeastRows = 4, kMostVisits = 3;  // visits of each segment, in the mean
   const int64_t channels = channels_of_band(sampling.channels);
   const int64_t channel_blocks = rounded_up(sampling.channels, channels) / channels;
   const int64_t fitting = std::max(kLeastRows, kBytes / (number_bytes * channels * sampling.width));
@@ -69,7 +69,7 @@ void backward_input(const Sampling& sampling, int64_t images, Image<const T> gra
                     Positions<const Wide<T>> positions, Image<T> grad_input) {
   using P = Wide<T>;
   const auto& kernels = sample_kernels<T>();
-  std::vector<Reach> reaches(images * sampling.out_height * pieces_of_row(sampling));
+  std::vector<Reach> reaches(images * sampling.out_height * segments_of_row(sampling));
   for_each_range(images * sampling.out_height, 8 * sampling.out_width,
                  [&](int64_t begin, int64_t end) { kernels.reach(sampling, positions, reaches.data(), begin, end); });
   const Bands bands = split(sampling, images, sizeof(P), reaches);

@@ -18,32 +18,32 @@ inline void check_volume_options(int64_t radius, std::optional<double> negative_
                   ", expected None or a number of 0 or more");
 }
 
-inline std::vector<int64_t> volume_shape(int64_t images, const Window& window) {
-  return {images, window.side() * window.side(), window.height, window.width};
+inline std::vector<int64_t> volume_shape(int64_t images, const CorrelationSizes& sizes) {
+  return {images, sizes.side() * sizes.side(), sizes.height, sizes.width};
 }
 
 // Whether so many rows and what is around them stay in the second-level cache.
-inline bool fit(int64_t rows, const Window& window) {
+inline bool fit(int64_t rows, const CorrelationSizes& sizes) {
   constexpr int64_t kFittingBytes = 512 * 1024;
-  return (window.side() + rows) * window.width * window.channels * static_cast<int64_t>(sizeof(float)) <= kFittingBytes;
+  return (sizes.side() + rows) * sizes.width * sizes.channels * static_cast<int64_t>(sizeof(float)) <= kFittingBytes;
 }
 
 // Rows of a band. Every plane is another page of memory, so where channels lie in planes a visit of each is to read
 // or write many rows, if these fit. Gradients, which have no sums to add up, gain from more rows anyway.
-inline int64_t volume_rows(const Window& window, bool planes) {
-  return planes && fit(kMostRows, window) ? correlation_kernels<float>().rows_of_planes : window.band_rows;
+inline int64_t volume_rows(const CorrelationSizes& sizes, bool planes) {
+  return planes && fit(kMostRows, sizes) ? correlation_kernels<float>().rows_of_planes : sizes.band_rows;
 }
-inline int64_t gradient_rows(const Window& window, bool planes) {
+inline int64_t gradient_rows(const CorrelationSizes& sizes, bool planes) {
   constexpr int64_t kGradientRows = 4;
-  return planes && fit(kMostRows, window) ? kMostRows : kGradientRows;
+  return planes && fit(kMostRows, sizes) ? kMostRows : kGradientRows;
 }
 
 // For the volume of maps like `second`, or for its gradients. All threads are to get some bands.
-inline Window window_for(const Tensor& second, int64_t height, int64_t width, int64_t radius, bool gradients) {
-  Window window{second.size(1), height, width, radius};
-  const int64_t rows = (gradients ? gradient_rows : volume_rows)(window, second.stride(1) != 1);
-  if (second.size(0) * ((height + rows - 1) / rows) >= 2 * thread_count()) window.band_rows = rows;
-  return window;
+inline CorrelationSizes sizes_for(const Tensor& second, int64_t height, int64_t width, int64_t radius, bool gradients) {
+  CorrelationSizes sizes{second.size(1), height, width, radius};
+  const int64_t rows = (gradients ? gradient_rows : volume_rows)(sizes, second.stride(1) != 1);
+  if (second.size(0) * ((height + rows - 1) / rows) >= 2 * thread_count()) sizes.band_rows = rows;
+  return sizes;
 }
 
 // The volume's gradient, and the volume itself where its signs say which slope it took.
@@ -102,17 +102,17 @@ void for_each_range_with_workspace(int64_t count, int64_t cost, int64_t bytes, c
 }
 
 // Multiplications for all displacements of one image.
-inline int64_t image_cost(const Window& window) {
-  return window.height * window.width * window.channels * window.side() * window.side();
+inline int64_t image_cost(const CorrelationSizes& sizes) {
+  return sizes.height * sizes.width * sizes.channels * sizes.side() * sizes.side();
 }
 
-// Calls body(workspace, more, begin, end) for ranges of all images' pieces: the plan's workspace and so many bytes
+// Calls body(workspace, more, begin, end) for ranges of all images' strips: the plan's workspace and so many bytes
 // more.
 template <class T, class Body>
-void for_each_range_of_pieces(const Window& window, int64_t images, int64_t bytes, const Body& body) {
-  const CorrelationPlan plan = correlation_kernels<T>().plan(window);
+void for_each_range_of_strips(const CorrelationSizes& sizes, int64_t images, int64_t bytes, const Body& body) {
+  const CorrelationPlan plan = correlation_kernels<T>().plan(sizes);
   for_each_range_with_workspace(
-      images * plan.pieces, images * image_cost(window), plan.workspace + bytes, Spare{nullptr, 0},
+      images * plan.strips, images * image_cost(sizes), plan.workspace + bytes, Spare{nullptr, 0},
       [&](char* workspace, int64_t begin, int64_t end) { body(workspace, workspace + plan.workspace, begin, end); });
 }
 

@@ -94,7 +94,7 @@ struct WarpedGradients {
   Image<const T> first;          // of this image, from the first of these channels on
   Positions<const P> positions;  // of this image
   Rows<T> rows;
-  std::optional<Sums<P>> sums;
+  std::optional<GradientSums<P>> sums;
   std::optional<Positions<P>> grad_positions;
 
   RowSink<T> sink() { return {rows.of_width(sampling.out_width), take, this}; }

@@ -109,6 +109,21 @@ def test_where_a_volume_is_exactly_0_its_gradient_takes_the_negative_slope(
     assert_within_rounding(case, result, grad_output)
 
 
+@pytest.mark.skipif(SIMULATED, reason="neighbours are read together by the CPU kernels only")
+@pytest.mark.parametrize(("across", "down"), [(0, 0), (3, 0), (1, 1), (3, 3), (15, 15)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_smooth_flow_whose_taps_are_read_together(dtype: torch.dtype, layout: str, across: int, down: int) -> None:
+    size = (40, 70)
+    y, x = torch.meshgrid(*(torch.arange(length, dtype=torch.float64) for length in size), indexing="ij")
+    smooth = torch.stack([x + across * (x / 9).sin() - 2, y + down * (x / 11).cos() + 1])
+    at = (smooth.floor() + 0.1 + 0.8 * smooth.frac().abs())[None]  # away from whole numbers
+    case = with_dtype(Case("warp", "smooth", (features(1, 3, *size), flow_to(at)), ("zeros",)), dtype)
+    case = case.mapped(LAYOUTS[layout])
+    grad_output = LAYOUTS[layout](case.output_gradient())
+    assert_within_rounding(case, run(case.public, case.tensors, grad_output), grad_output)
+
+
 @pytest.mark.parametrize("case", sample_inputs("grid_sample"), ids=str)
 def test_grid_sample_is_torchs(case: Case) -> None:
     padding_mode, align_corners = case.options

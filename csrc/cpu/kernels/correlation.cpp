@@ -8,8 +8,9 @@
 #define TRYON_KERNELS_HAS_AMX_TABLE
 #include "cpu/kernels/correlation_amx.h"
 #endif
-#include "cpu/kernels/correlation_rows.h"
+#include "cpu/kernels/fetch_ahead.h"
 #include "cpu/kernels/lanes.h"
+#include "cpu/kernels/packed_rows.h"
 
 namespace tryon_kernels {
 namespace {
@@ -26,17 +27,17 @@ constexpr size_t kBeyondCaches = 2 * 1024 * 1024;  // bytes of an image whose gr
 // A call's memory: the rows around of one operand, a band of the other or of a gradient, and the same of the volume or
 // of its gradient.
 template <class E, class P>
-struct Layout {
-  Bands bands;
+struct Packing {
+  Strips strips;
   Packed<E> around, band;                // of the features
   Packed<P> volume_around, volume_band;  // of the volume
 
-  Layout(const Window& window, int64_t volume_radius)
-      : bands(window, odd_lines<P>(window.channels) * static_cast<int64_t>(sizeof(P))) {
-    const int64_t columns = round_up(std::min(bands.width, window.width), kTilePixels);
-    const int64_t volume = window.side() * window.side(), volume_pitch = odd_lines<P>(volume);
-    band = {window.channels, odd_lines<E>(window.channels), columns};
-    around = {window.channels, band.pitch, columns + 2 * window.radius};
+  Packing(const CorrelationSizes& sizes, int64_t volume_radius)
+      : strips(sizes, odd_lines<P>(sizes.channels) * static_cast<int64_t>(sizeof(P))) {
+    const int64_t columns = round_up(std::min(strips.width, sizes.width), kTilePixels);
+    const int64_t volume = sizes.side() * sizes.side(), volume_pitch = odd_lines<P>(volume);
+    band = {sizes.channels, odd_lines<E>(sizes.channels), columns};
+    around = {sizes.channels, band.pitch, columns + 2 * sizes.radius};
     volume_band = {volume, volume_pitch, columns};
     volume_around = {volume, volume_pitch, columns + 2 * volume_radius};
   }
@@ -81,10 +82,10 @@ inline void multiply_tile(const E* centres, int64_t centre_pitch, const E* neigh
   for (int64_t c = 0; c < channels; c += kLanes<E>) {
     Factors<E> pixels[kTilePixels];
 #pragma GCC unroll 8
-    for (int p = 0; p < kTilePixels; ++p) pixels[p] = kept(load_lanes<Factors<E>>(centres + p * centre_pitch + c));
+    for (int p = 0; p < kTilePixels; ++p) pixels[p] = kept(load<Factors<E>>(centres + p * centre_pitch + c));
 #pragma GCC unroll 16
     for (int column = 0; column < kTilePixels + Displacements - 1; ++column) {
-      const auto neighbour = kept(load_lanes<Factors<E>>(neighbours + column * pitch + c));
+      const auto neighbour = kept(load<Factors<E>>(neighbours + column * pitch + c));
 #pragma GCC unroll 8
       for (int p = 0; p < kTilePixels; ++p) {
         const int displacement = column - p;
@@ -118,12 +119,12 @@ inline void multiply_zeros(const E* centres, int64_t centre_pitch, int64_t chann
   for (int64_t x = tiles.begin; x < tiles.end; ++x) {
     Vector<P> sum = {};
     for (int64_t c = 0; c < channels; c += kLanes<E>)
-      add_products<E>(sum, load_lanes<Factors<E>>(centres + x * centre_pitch + c), Factors<E>{});
+      add_products<E>(sum, load<Factors<E>>(centres + x * centre_pitch + c), Factors<E>{});
     std::fill_n(volume + x * volume_pitch, side, is_zero(sum) ? P{0} : std::numeric_limits<P>::quiet_NaN());
   }
 }
 
-// Some of a row's tiles; between them, something of the next piece is fetched.
+// Some of a row's tiles; between them, something of the next strip is fetched.
 struct MultiplyTiles {
   template <int Displacements, class E, class P>
   static void run(const E* centres, int64_t centre_pitch, const E* neighbours, int64_t pitch, int64_t channels,
@@ -151,7 +152,7 @@ inline void add_neighbour(const P* neighbour, const P* weights, int64_t pixel_st
   for (int p = First; p <= Last; ++p) weight[p] = weights[p * pixel_step] - Vector<P>{};
 #pragma GCC unroll 8
   for (int v = 0; v < Vectors; ++v) {
-    const Vector<P> value = kept(load(neighbour + v * kLanes<P>));
+    const Vector<P> value = kept(load_wide(neighbour + v * kLanes<P>));
 #pragma GCC unroll 8
     for (int p = First; p <= Last; ++p) sums[p][v] += weight[p] * value;
   }
@@ -208,91 +209,91 @@ template <class T>
 struct Forward {
   using P = Wide<T>;
   using E = Factor<T>;
-  Layout<E, P> layout;
-  int64_t strip;  // pixels of each row of the band that are worked on together
+  Packing<E, P> packing;
+  int64_t near_columns;  // pixels of each row of the band that are worked on together
   E *around, *band;
   P* volume;
 
-  Forward(const Window& window, Workspace& workspace)
-      : layout(window, 0),
-        strip(std::clamp(kNearBytes / (window.band_rows * layout.band.pitch * static_cast<int64_t>(sizeof(E))) /
-                             kTilePixels * kTilePixels,
-                         int64_t{kTilePixels}, layout.band.columns)),
-        around(workspace.take<E>(RowsAround<T, E>::size(window, window.radius, layout.around))),
-        band(workspace.take<E>(window.band_rows * layout.band.row())),
-        volume(workspace.take<P>(window.band_rows * layout.volume_band.row())) {}
+  Forward(const CorrelationSizes& sizes, Workspace& workspace)
+      : packing(sizes, 0),
+        near_columns(std::clamp(kNearBytes / (sizes.band_rows * packing.band.pitch * static_cast<int64_t>(sizeof(E))) /
+                                    kTilePixels * kTilePixels,
+                                int64_t{kTilePixels}, packing.band.columns)),
+        around(workspace.take<E>(RowsAround<T, E>::size(sizes, sizes.radius, packing.around))),
+        band(workspace.take<E>(sizes.band_rows * packing.band.row())),
+        volume(workspace.take<P>(sizes.band_rows * packing.volume_band.row())) {}
 };
 
 template <class T>
 struct Backward {
   using P = Wide<T>;
-  Layout<P, P> layout;
+  Packing<P, P> packing;
   P *around, *band, *weights, *signs;
   WindowRow<P>* window_rows;
 
-  Backward(const Window& window, Operand operand, Workspace& workspace)
-      : layout(window, operand == Operand::kSecond ? window.radius : 0),
-        around(workspace.take<P>(RowsAround<T, P>::size(window, window.radius, layout.around))),
-        band(workspace.take<P>(window.band_rows * layout.band.row())),
+  Backward(const CorrelationSizes& sizes, Operand operand, Workspace& workspace)
+      : packing(sizes, operand == Operand::kSecond ? sizes.radius : 0),
+        around(workspace.take<P>(RowsAround<T, P>::size(sizes, sizes.radius, packing.around))),
+        band(workspace.take<P>(sizes.band_rows * packing.band.row())),
         weights(workspace.take<P>(
-            RowsAround<T, P>::size(window, operand == Operand::kSecond ? window.radius : 0, layout.volume_around))),
-        signs(workspace.take<P>(layout.volume_around.row())),
-        window_rows(workspace.take<WindowRow<P>>(window.side())) {}
+            RowsAround<T, P>::size(sizes, operand == Operand::kSecond ? sizes.radius : 0, packing.volume_around))),
+        signs(workspace.take<P>(packing.volume_around.row())),
+        window_rows(workspace.take<WindowRow<P>>(sizes.side())) {}
 };
 
 template <class T>
-CorrelationPlan correlation_plan(const Window& window) {
+CorrelationPlan correlation_plan(const CorrelationSizes& sizes) {
   Workspace forward(nullptr), backward(nullptr);
-  const Bands bands = Forward<T>(window, forward).layout.bands;
-  Backward<T>(window, Operand::kSecond, backward);
-  return {bands.count * bands.strips, std::max(forward.taken(), backward.taken())};
+  const int64_t strips = Forward<T>(sizes, forward).packing.strips.count();
+  Backward<T>(sizes, Operand::kSecond, backward);
+  return {strips, std::max(forward.taken(), backward.taken())};
 }
 
 template <class T>
-void correlation_forward(const Window& window, const RowSource<T>& first, Image<const T> second,
+void correlation_forward(const CorrelationSizes& sizes, const RowSource<T>& first, Image<const T> second,
                          const Activation<T>& activation, Image<T> output, void* memory, int64_t begin, int64_t end) {
   using P = Wide<T>;
   using E = Factor<T>;
   Workspace workspace(memory);
-  const Forward<T> at(window, workspace);
-  RowsAround<T, E> rows(window, window.radius, at.layout.around, {second}, at.around);
-  const int64_t side = window.side(), pitch = at.layout.around.pitch;
-  const int64_t channels = round_up(window.channels, kLanes<E>);
-  if (channels != window.channels) std::fill_n(at.band, window.band_rows * at.layout.band.row(), E{0});
-  const Finish<P> finish{P{1} / static_cast<P>(window.divisor), activation.negative_slope};
+  const Forward<T> at(sizes, workspace);
+  RowsAround<T, E> rows(sizes, sizes.radius, at.packing.around, {second}, at.around);
+  const int64_t side = sizes.side(), pitch = at.packing.around.pitch;
+  const int64_t channels = round_up(sizes.channels, kLanes<E>);
+  if (channels != sizes.channels) std::fill_n(at.band, sizes.band_rows * at.packing.band.row(), E{0});
+  const Finish<P> finish{P{1} / static_cast<P>(sizes.divisor), activation.negative_slope};
 
   for (int64_t index = begin; index < end; ++index) {
-    const Piece piece(window, at.layout.bands, index);
-    rows.move_to(piece, [](auto&&...) {});
-    const Image<const T> from = rows_of(first, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
-    const bool in_place = is_packed<const T, E>(from, window.channels) && piece.width() >= kTilePixels;
-    if (!in_place) at.layout.band.pack(from, piece.at_start(), at.band);
-    const bool volume_in_place = std::is_same_v<T, P> && output.channel == 1 && piece.width() >= kTilePixels;
-    const int64_t volume_pitch = volume_in_place ? output.column : at.layout.volume_band.pitch;
+    const Strip strip(sizes, at.packing.strips, index);
+    rows.move_to(strip, [](auto&&...) {});
+    const Image<const T> from = rows_of(first, strip.image, strip.y, strip.y + strip.rows, strip.begin, strip.end);
+    const bool in_place = is_packed<const T, E>(from, sizes.channels) && strip.width() >= kTilePixels;
+    if (!in_place) at.packing.band.pack(from, strip.at_start(), at.band);
+    const bool volume_in_place = std::is_same_v<T, P> && output.channel == 1 && strip.width() >= kTilePixels;
+    const int64_t volume_pitch = volume_in_place ? output.column : at.packing.volume_band.pitch;
     Ahead ahead;
-    ahead.add(second, window.channels, window, piece, piece.rows + window.radius);
-    if (first.make == nullptr) ahead.add(first.image, window.channels, window, piece, piece.rows);
-    ahead.divide_by(piece.rows * side * parts(side, kTileDisplacements) * parts(piece.width(), kTilePixels));
+    ahead.add(second, sizes.channels, sizes, strip, strip.rows + sizes.radius);
+    if (first.make == nullptr) ahead.add(first.image, sizes.channels, sizes, strip, strip.rows);
+    ahead.divide_by(strip.rows * side * parts(side, kTileDisplacements) * parts(strip.width(), kTilePixels));
     const auto centres = [&](int64_t i) -> Row<E> {
       if constexpr (std::is_same_v<T, E>) {
         if (in_place) return {pixels_of(from, 0, 0, i, 0).data, from.column};
       }
-      return {at.band + i * at.layout.band.row(), pitch};
+      return {at.band + i * at.packing.band.row(), pitch};
     };
     const auto volume = [&](int64_t i) -> P* {
       if constexpr (std::is_same_v<T, P>) {
-        if (volume_in_place) return pixels_of(output, piece.image, 0, piece.y + i, piece.begin).data;
+        if (volume_in_place) return pixels_of(output, strip.image, 0, strip.y + i, strip.begin).data;
       }
-      return at.volume + i * at.layout.volume_band.row();
+      return at.volume + i * at.packing.volume_band.row();
     };
-    for (int64_t x = 0; x < piece.width(); x += at.strip) {
-      const Tiles tiles{x, std::min(x + at.strip, piece.width()), piece.width()};
+    for (int64_t x = 0; x < strip.width(); x += at.near_columns) {
+      const Tiles tiles{x, std::min(x + at.near_columns, strip.width()), strip.width()};
       // A row around meets all rows that it is a neighbour of while the first-level cache has it.
-      for (int64_t y = -window.radius; y < piece.rows + window.radius; ++y) {
-        const int64_t last = std::min(piece.rows - 1, y + window.radius);
-        const bool outside = piece.y + y < 0 || piece.y + y >= window.height;
-        for (int64_t i = std::max<int64_t>(0, y - window.radius); i <= last; ++i) {
-          const int64_t dy = y - i + window.radius;
+      for (int64_t y = -sizes.radius; y < strip.rows + sizes.radius; ++y) {
+        const int64_t last = std::min(strip.rows - 1, y + sizes.radius);
+        const bool outside = strip.y + y < 0 || strip.y + y >= sizes.height;
+        for (int64_t i = std::max<int64_t>(0, y - sizes.radius); i <= last; ++i) {
+          const int64_t dy = y - i + sizes.radius;
           if (outside) {
             multiply_zeros(centres(i).data, centres(i).pitch, channels, tiles, side, volume(i) + dy * side,
                            volume_pitch);
@@ -300,59 +301,59 @@ void correlation_forward(const Window& window, const RowSource<T>& first, Image<
           }
           for_each_span(side, [&](int64_t dx, int64_t displacements) {
             MultiplyTiles::run(displacements, std::make_integer_sequence<int, kTileDisplacements>(), centres(i).data,
-                               centres(i).pitch, rows.row(piece.y + y) + dx * pitch, pitch, channels, tiles, finish,
+                               centres(i).pitch, rows.row(strip.y + y) + dx * pitch, pitch, channels, tiles, finish,
                                volume(i) + dy * side + dx, volume_pitch, ahead);
           });
         }
       }
     }
-    if (!volume_in_place) at.layout.volume_band.unpack(at.volume, piece, output);
+    if (!volume_in_place) at.packing.volume_band.unpack(at.volume, strip, output);
   }
 }
 
 // What the gradient of each pixel takes from each neighbour is the output's gradient, divided by the channels. For the
 // second operand the neighbour is the centre, so its displacement is mirrored.
 template <class T>
-void correlation_backward(const Window& window, Operand operand, Image<const T> grad_output,
+void correlation_backward(const CorrelationSizes& sizes, Operand operand, Image<const T> grad_output,
                           const Activation<T>& activation, const RowSource<T>& other, const RowSink<T>& gradient,
                           void* memory, int64_t begin, int64_t end) {
   using P = Wide<T>;
   constexpr int64_t kStep = kTileVectors * kLanes<P>;
   const bool mirrored = operand == Operand::kSecond;
   Workspace workspace(memory);
-  const Backward<T> at(window, operand, workspace);
-  RowsAround<T, P> rows(window, window.radius, at.layout.around, other, at.around);
-  RowsAround<T, P> grads(window, mirrored ? window.radius : 0, at.layout.volume_around, {grad_output}, at.weights);
-  const int64_t side = window.side(), pitch = at.layout.around.pitch, volume_pitch = at.layout.volume_around.pitch;
-  const int64_t channels = round_up(window.channels, kLanes<P>);
-  const P scale = P{1} / static_cast<P>(window.divisor), slope = activation.negative_slope * scale;
+  const Backward<T> at(sizes, operand, workspace);
+  RowsAround<T, P> rows(sizes, sizes.radius, at.packing.around, other, at.around);
+  RowsAround<T, P> grads(sizes, mirrored ? sizes.radius : 0, at.packing.volume_around, {grad_output}, at.weights);
+  const int64_t side = sizes.side(), pitch = at.packing.around.pitch, volume_pitch = at.packing.volume_around.pitch;
+  const int64_t channels = round_up(sizes.channels, kLanes<P>);
+  const P scale = P{1} / static_cast<P>(sizes.divisor), slope = activation.negative_slope * scale;
   const WeightSteps steps = mirrored ? WeightSteps{volume_pitch - 1, 1} : WeightSteps{1, volume_pitch - 1};
 
   for (int64_t index = begin; index < end; ++index) {
-    const Piece piece(window, at.layout.bands, index);
-    rows.move_to(piece, [](auto&&...) {});
-    grads.move_to(piece, [&](P* row, int64_t y, int64_t first, int64_t last) {
+    const Strip strip(sizes, at.packing.strips, index);
+    rows.move_to(strip, [](auto&&...) {});
+    grads.move_to(strip, [&](P* row, int64_t y, int64_t first, int64_t last) {
       if (activation.used)
-        copy_pixels(pixels_of(activation.output, piece.image, 0, y, first), Pixels<P>{at.signs, 1, volume_pitch},
+        copy_pixels(pixels_of(activation.output, strip.image, 0, y, first), Pixels<P>{at.signs, 1, volume_pitch},
                     side * side, last - first);
       for (int64_t i = 0; i < (last - first) * volume_pitch; ++i)
         row[i] *= activation.used && !(at.signs[i] > 0) ? slope : scale;
     });
-    const Image<T> to = gradient.take ? gradient.image : starting_at(gradient.image, piece.image, piece.y, piece.begin);
-    const bool in_place = is_packed<T, P>(to, window.channels) && piece.width() >= kTilePixels;
+    const Image<T> to = gradient.take ? gradient.image : starting_at(gradient.image, strip.image, strip.y, strip.begin);
+    const bool in_place = is_packed<T, P>(to, sizes.channels) && strip.width() >= kTilePixels;
     Ahead ahead;
-    if (other.make == nullptr) ahead.add(other.image, window.channels, window, piece, piece.rows + window.radius);
-    ahead.add(grad_output, side * side, window, piece, piece.rows + (mirrored ? window.radius : 0));
-    ahead.divide_by(piece.rows * parts(channels, kStep) * parts(piece.width(), kTilePixels) * side);
-    const bool past_caches = in_place && !gradient.take && window.height * to.row * sizeof(T) >= kBeyondCaches;
-    for (int64_t i = 0; i < piece.rows; ++i) {
-      const int64_t y = piece.y + i;
+    if (other.make == nullptr) ahead.add(other.image, sizes.channels, sizes, strip, strip.rows + sizes.radius);
+    ahead.add(grad_output, side * side, sizes, strip, strip.rows + (mirrored ? sizes.radius : 0));
+    ahead.divide_by(strip.rows * parts(channels, kStep) * parts(strip.width(), kTilePixels) * side);
+    const bool past_caches = in_place && !gradient.take && sizes.height * to.row * sizeof(T) >= kBeyondCaches;
+    for (int64_t i = 0; i < strip.rows; ++i) {
+      const int64_t y = strip.y + i;
       for (int64_t dy = 0; dy < side; ++dy) {
-        const int64_t around = y + dy - window.radius;
+        const int64_t around = y + dy - sizes.radius;
         at.window_rows[dy] = {rows.row(around), mirrored ? grads.row(around) + (side - 1 - dy) * side + side - 1
                                                          : grads.row(y) + dy * side};
       }
-      P* result = at.band + i * at.layout.band.row();
+      P* result = at.band + i * at.packing.band.row();
       int64_t result_pitch = pitch;
       if constexpr (std::is_same_v<T, P>) {
         if (in_place) {
@@ -361,7 +362,7 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
         }
       }
       const auto gather = [&]<int Vectors>(int64_t c) {
-        Tiles{0, piece.width(), piece.width()}.for_each([&](int64_t x) {
+        Tiles{0, strip.width(), strip.width()}.for_each([&](int64_t x) {
           gather_tile<Vectors>(at.window_rows, side, pitch, x * pitch + c, x * volume_pitch, steps,
                                result + x * result_pitch + c, result_pitch, past_caches, ahead);
         });
@@ -371,9 +372,9 @@ void correlation_backward(const Window& window, Operand operand, Image<const T> 
       for (; c + kStep / 2 <= channels; c += kStep / 2) gather.template operator()<kTileVectors / 2>(c);
       for (; c < channels; c += kLanes<P>) gather.template operator()<1>(c);
     }
-    if (!in_place) at.layout.band.unpack(at.band, piece.at_start(), to);
+    if (!in_place) at.packing.band.unpack(at.band, strip.at_start(), to);
     if (gradient.take)
-      gradient.take(gradient.taker, piece.image, piece.y, piece.y + piece.rows, piece.begin, piece.end);
+      gradient.take(gradient.taker, strip.image, strip.y, strip.y + strip.rows, strip.begin, strip.end);
   }
 }
 
@@ -387,15 +388,15 @@ constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forwar
 #if defined(TRYON_KERNELS_HAS_AMX_TABLE)
 // Most of a matrix would be for nothing in a row of fewer pixels. The gradients stay with vectors, for matrices were no
 // quicker there: a neighbour's channels serve 16 pixels only, and loading them takes longer than multiplying.
-bool suits_matrices(const Window& window) { return window.width >= kMatrixRows; }
+bool suits_matrices(const CorrelationSizes& sizes) { return sizes.width >= kMatrixRows; }
 
 constexpr CorrelationKernels<BFloat16> kMatrixKernels{
-    [](const Window& window) {
-      const CorrelationPlan vectors = correlation_plan<BFloat16>(window);
-      return suits_matrices(window) ? matrix_plan(window, vectors) : vectors;
+    [](const CorrelationSizes& sizes) {
+      const CorrelationPlan vectors = correlation_plan<BFloat16>(sizes);
+      return suits_matrices(sizes) ? matrix_plan(sizes, vectors) : vectors;
     },
-    [](const Window& window, const RowSource<BFloat16>& first, auto... arguments) {
-      (suits_matrices(window) ? matrix_forward : correlation_forward<BFloat16>)(window, first, arguments...);
+    [](const CorrelationSizes& sizes, const RowSource<BFloat16>& first, auto... arguments) {
+      (suits_matrices(sizes) ? matrix_forward : correlation_forward<BFloat16>)(sizes, first, arguments...);
     },
     correlation_backward<BFloat16>, kRowsOfPlanes};
 #endif

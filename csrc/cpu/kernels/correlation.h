@@ -6,14 +6,15 @@
 #include "image.h"
 
 // Correlation volume: for one image row and one vertical displacement it is a banded matrix product, of which the
-// 2 radius + 1 diagonals are kept. Both gradients are two more products with the same band.
+// 2 radius + 1 diagonals are kept. Both gradients are two more products with the same
+// diagonals.
 //
 // A stride needs no mention here: it is the same as stride 1 on every stride-th row and column, so the caller gives
-// strided images. No size is 0. Pieces of rows are numbered through all images, and each call writes the pieces [begin,
-// end) and nothing else.
+// strided images. No size is 0. Strips of rows (see strips.h) are numbered through all images, and each call writes the
+// strips [begin, end) and nothing else.
 namespace tryon_kernels {
 
-struct Window {
+struct CorrelationSizes {
   int64_t channels, height, width, radius;
   // Of the sums: 1 where they are no means, and larger than the channels where these are some of a map's.
   int64_t divisor = channels;
@@ -53,18 +54,19 @@ constexpr int64_t kMostRows = 8;  // are made or taken at a time: fewer visit pl
 constexpr int64_t kWorkspaceAlignment = 64;
 
 struct CorrelationPlan {
-  int64_t pieces;     // that an image is worked through in; neighbours in number share packed rows
+  int64_t strips;     // that an image is worked through in; neighbours in number share packed rows
   int64_t workspace;  // bytes that one call may scribble on, aligned to `kWorkspaceAlignment`
 };
 
 template <class T>
 struct CorrelationKernels {
-  CorrelationPlan (*plan)(const Window& window);
-  void (*forward)(const Window& window, const RowSource<T>& first, Image<const T> second,
+  CorrelationPlan (*plan)(const CorrelationSizes& sizes);
+  void (*forward)(const CorrelationSizes& sizes, const RowSource<T>& first, Image<const T> second,
                   const Activation<T>& activation, Image<T> output, void* workspace, int64_t begin, int64_t end);
   // Gradient of one operand from that of the output and the other operand.
-  void (*backward)(const Window& window, Operand operand, Image<const T> grad_output, const Activation<T>& activation,
-                   const RowSource<T>& other, const RowSink<T>& gradient, void* workspace, int64_t begin, int64_t end);
+  void (*backward)(const CorrelationSizes& sizes, Operand operand, Image<const T> grad_output,
+                   const Activation<T>& activation, const RowSource<T>& other, const RowSink<T>& gradient,
+                   void* workspace, int64_t begin, int64_t end);
   int64_t rows_of_planes;  // that forward wants in a band where a few more stay in the second-level cache
 };
 

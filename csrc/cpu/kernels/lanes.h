@@ -9,7 +9,8 @@
 #include <immintrin.h>
 #endif
 
-// Numbers of any format from and to vectors of the wide one.
+// Loads and stores. `load` and `store` take bits as they are; `load_wide` and `store_narrow` convert numbers of any
+// format from and to vectors of the wide one. The memory of all of them is aligned to its numbers only.
 namespace tryon_kernels {
 namespace {
 
@@ -27,14 +28,14 @@ using Words = Lanes<int32_t, kFloats>;
 using Halves = Lanes<uint16_t, kFloats>;
 
 template <class V>
-inline V load_lanes(const void* from) {
+inline V load(const void* from) {
   V value;
   std::memcpy(&value, from, sizeof value);
   return value;
 }
 
 template <class V>
-inline void store_lanes(void* to, V value) {
+inline void store(void* to, V value) {
   std::memcpy(to, &value, sizeof value);
 }
 
@@ -72,7 +73,7 @@ inline bool is_zero(V value) {
   if constexpr (sizeof value == sizeof(__m256i)) return _mm256_testz_si256((__m256i)value, (__m256i)value);
 #endif
   int32_t lanes[sizeof value / sizeof(int32_t)], any = 0;
-  store_lanes(lanes, value);
+  store(lanes, value);
   for (const int32_t lane : lanes) any |= lane;
   return any == 0;
 }
@@ -87,26 +88,26 @@ inline Floats widen_words(Half, Words bits) {  // as `widen` of one Half does it
   return (Floats)((bits & 0x8000) << 16 | finite | (special & (magnitude | 0x7f800000)));
 }
 
-inline Vector<float> load_wide(const float* from) { return load_lanes<Vector<float>>(from); }
-inline Vector<double> load_wide(const double* from) { return load_lanes<Vector<double>>(from); }
+inline Vector<float> load_wide(const float* from) { return load<Vector<float>>(from); }
+inline Vector<double> load_wide(const double* from) { return load<Vector<double>>(from); }
 
 inline Vector<float> load_wide(const BFloat16* from) {
 #if defined(__AVX512F__)
-  return widen_words(BFloat16{}, (Words)_mm512_maskz_cvtepu16_epi32(0xffff, load_lanes<__m256i>(from)));
+  return widen_words(BFloat16{}, (Words)_mm512_maskz_cvtepu16_epi32(0xffff, load<__m256i>(from)));
 #elif defined(__AVX2__)
-  return widen_words(BFloat16{}, (Words)_mm256_cvtepu16_epi32(load_lanes<__m128i>(from)));
+  return widen_words(BFloat16{}, (Words)_mm256_cvtepu16_epi32(load<__m128i>(from)));
 #else
-  return widen_words(BFloat16{}, __builtin_convertvector(load_lanes<Halves>(from), Words));
+  return widen_words(BFloat16{}, __builtin_convertvector(load<Halves>(from), Words));
 #endif
 }
 
 inline Vector<float> load_wide(const Half* from) {
 #if defined(__AVX512F__)
-  return (Floats)_mm512_maskz_cvtph_ps(0xffff, load_lanes<__m256i>(from));
+  return (Floats)_mm512_maskz_cvtph_ps(0xffff, load<__m256i>(from));
 #elif defined(__AVX2__) && defined(__F16C__)
-  return (Floats)_mm256_cvtph_ps(load_lanes<__m128i>(from));
+  return (Floats)_mm256_cvtph_ps(load<__m128i>(from));
 #else
-  return widen_words(Half{}, __builtin_convertvector(load_lanes<Halves>(from), Words));
+  return widen_words(Half{}, __builtin_convertvector(load<Halves>(from), Words));
 #endif
 }
 
@@ -130,9 +131,9 @@ inline void store_narrow<BFloat16>(BFloat16* to, Vector<float> value) {
   const Words rounded = bits + 0x7fff + ((bits >> 16) & 1);
   const Words kept = magnitude > 0x7f800000 ? bits | 0x00400000 : rounded;
 #if defined(__AVX512F__)
-  store_lanes(to, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)(kept >> 16)));
+  store(to, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)(kept >> 16)));
 #else
-  store_lanes(to, __builtin_convertvector((kept >> 16) & 0xffff, Halves));
+  store(to, __builtin_convertvector((kept >> 16) & 0xffff, Halves));
 #endif
 }
 
@@ -154,41 +155,34 @@ constexpr bool is_far(int64_t step) {
   return step * static_cast<int64_t>(sizeof(T)) >= 8192;
 }
 
-// A line that is written whole past the caches need not be read first. The caller settles such stores.
+// Of fewer numbers than a vector has lanes; the other lanes are 0, or not written.
 template <class T>
-inline void store_line(T* to, Vector<Wide<T>> value, [[maybe_unused]] bool past_caches) {
-#if defined(__AVX512F__)
-  if constexpr (std::is_same_v<T, Wide<T>>) {
-    if (past_caches && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0)
-      return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
-  }
-#endif
-  store_narrow<T>(to, value);
-}
-
-// Fewer than a vector's lanes; the others are read as 0 and not written.
-template <class T>
-inline Vector<Wide<T>> load_some(const T* from, int64_t count) {
+inline Vector<Wide<T>> load_wide(const T* from, int64_t count) {
+  if (count >= kLanes<Wide<T>>) return load_wide(from);
   T padded[kLanes<Wide<T>>] = {};
   std::memcpy(padded, from, count * sizeof(T));
   return load_wide(padded);
 }
 
 template <class T>
-inline void store_some(T* to, Vector<Wide<T>> value, int64_t count) {
+inline void store_narrow(T* to, Vector<Wide<T>> value, int64_t count) {
+  if (count >= kLanes<Wide<T>>) return store_narrow<T>(to, value);
   T padded[kLanes<Wide<T>>];
-  store_narrow(padded, value);
+  store_narrow<T>(padded, value);
   std::memcpy(to, padded, count * sizeof(T));
 }
 
+// A line that is written whole past the caches need not be read first. The caller settles such stores.
 template <class T>
-inline Vector<Wide<T>> load_up_to(const T* from, int64_t lanes) {
-  return lanes >= kLanes<Wide<T>> ? load_wide(from) : load_some(from, lanes);
-}
-
-template <class T>
-inline void store_up_to(T* to, Vector<Wide<T>> value, int64_t lanes) {
-  lanes >= kLanes<Wide<T>> ? store_narrow<T>(to, value) : store_some<T>(to, value, lanes);
+inline void store_line(T* to, Vector<Wide<T>> value, [[maybe_unused]] bool past_caches,
+                       int64_t count = kLanes<Wide<T>>) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    if (past_caches && count >= kLanes<T> && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0)
+      return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
+  }
+#endif
+  store_narrow<T>(to, value, count);
 }
 
 // Whether the CPU's own instruction is the quickest way to read from many places. Those with AVX512_BF16, but for
@@ -204,11 +198,28 @@ inline Floats fresh_zeros() {
 }
 #endif
 
+// Whether one instruction picks lanes of two vectors by indices that are known at run time only.
+#if defined(__AVX512F__)
+constexpr bool kPicksLanes = true;
+
+// Lane l is lane index[l] of the two vectors laid end to end; an index counts modulo their number of lanes.
+inline Vector<float> pick(Vector<float> first, Vector<float> second, Lanes<int32_t, kLanes<float>> index) {
+  return (Vector<float>)_mm512_permutex2var_ps((__m512)first, (__m512i)index, (__m512)second);
+}
+
+inline Vector<double> pick(Vector<double> first, Vector<double> second, Lanes<int32_t, kLanes<double>> index) {
+  const __m512i wide = _mm512_maskz_cvtepi32_epi64(0xff, (__m256i)index);
+  return (Vector<double>)_mm512_permutex2var_pd((__m512d)first, wide, (__m512d)second);
+}
+#else
+constexpr bool kPicksLanes = false;
+#endif
+
 // A vector of what is at these offsets, read one by one.
 template <class Number, class T>
 inline Vector<Number> read_each(const T* from, const int32_t* offset) {
   return [&]<int64_t... Lane>(std::integer_sequence<int64_t, Lane...>) {
-    return Vector<Number>{load_lanes<Number>(from + offset[Lane])...};
+    return Vector<Number>{load<Number>(from + offset[Lane])...};
   }(std::make_integer_sequence<int64_t, kLanes<Number>>());
 }
 
@@ -226,13 +237,13 @@ constexpr int64_t place_of_pair(int64_t lane) {
 inline void read_pairs(const float* from, const int32_t* offset, Vector<float>& first, Vector<float>& second) {
 #if defined(TRYON_KERNELS_GATHERS)
   const auto eight = [&](int64_t lane) {
-    const __m256i at = load_lanes<__m256i>(offset + lane);
+    const __m256i at = load<__m256i>(offset + lane);
     return (Floats)_mm512_mask_i32gather_pd((__m512d)fresh_zeros(), 0xff, at, from, sizeof(float));
   };
   const Floats low = eight(0), high = eight(8);
 #else
   using Pairs = Lanes<double, kFloats / 2>;
-  const auto pair = [&](int64_t lane) { return load_lanes<double>(from + offset[lane]); };
+  const auto pair = [&](int64_t lane) { return load<double>(from + offset[lane]); };
 #if defined(__AVX512F__)
   const auto low = (Floats)Pairs{pair(0), pair(1), pair(2), pair(3), pair(4), pair(5), pair(6), pair(7)};
   const auto high = (Floats)Pairs{pair(8), pair(9), pair(10), pair(11), pair(12), pair(13), pair(14), pair(15)};
@@ -254,14 +265,14 @@ inline void read_pairs(const double* from, const int32_t* offset, Vector<double>
   for (int64_t lane = 0; lane < kLanes<double>; ++lane) {
     for (int k = 0; k < 2; ++k) pairs[k][lane] = from[offset[lane] + k];
   }
-  first = load_lanes<Vector<double>>(pairs[0]);
-  second = load_lanes<Vector<double>>(pairs[1]);
+  first = load<Vector<double>>(pairs[0]);
+  second = load<Vector<double>>(pairs[1]);
 }
 
 template <class T>
 inline void read_pairs(const T* from, const int32_t* offset, Vector<float>& first, Vector<float>& second) {
 #if defined(TRYON_KERNELS_GATHERS)
-  const auto at = load_lanes<__m512i>(offset);
+  const auto at = load<__m512i>(offset);
   const Words both = (Words)_mm512_mask_i32gather_epi32((__m512i)fresh_zeros(), 0xffff, at, from, sizeof(T));
 #else
   const Words both = read_each<int32_t>(from, offset);

@@ -6,7 +6,7 @@
 #include "cpu/kernels/lanes.h"
 #include "image.h"
 
-// Pieces of image rows from one order in memory to another.
+// Parts of image rows from one order in memory to another.
 namespace tryon_kernels {
 namespace {
 
@@ -73,13 +73,13 @@ void transpose_pairs(const T* from, int64_t from_step, T* to, int64_t to_step, i
 #pragma GCC unroll 16
       for (int64_t pair = 0; pair < kFloats; ++pair) {
         const T* const first = from + (r + 2 * pair) * from_step + i;
-        const auto low = __builtin_convertvector(load_lanes<Halves>(first), Words);
-        const auto high = __builtin_convertvector(load_lanes<Halves>(first + from_step), Words);
+        const auto low = __builtin_convertvector(load<Halves>(first), Words);
+        const auto high = __builtin_convertvector(load<Halves>(first + from_step), Words);
         square[pair] = (Vector<float>)(low | high << 16);
       }
       transpose<float>(square);
 #pragma GCC unroll 16
-      for (int64_t column = 0; column < kFloats; ++column) store_lanes(to + (i + column) * to_step + r, square[column]);
+      for (int64_t column = 0; column < kFloats; ++column) store(to + (i + column) * to_step + r, square[column]);
     }
   }
 }

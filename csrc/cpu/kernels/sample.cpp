@@ -2,36 +2,36 @@
 
 #include <algorithm>
 
-#include "cpu/kernels/sample_few.h"
-#include "cpu/kernels/sample_pixels.h"
-#include "cpu/kernels/sample_planes.h"
-#include "cpu/kernels/sample_scatter.h"
+#include "cpu/kernels/sample_channels_last.h"
+#include "cpu/kernels/sample_nchw.h"
+#include "cpu/kernels/sample_rgb.h"
+#include "cpu/kernels/scatter_bands.h"
 
 namespace tryon_kernels {
 namespace {
 
-enum class Path { kPlanes, kFew, kPixels };
+enum class Path { kNchw, kRgb, kChannelsLast };
 
 // `output` is the sampled image, or its gradient.
 template <class T, class Output>
 Path path_of(const Sampling& sampling, const Image<const T>& input, const Image<Output>& output) {
   const int64_t channels = sampling.channels;
-  const bool pairs = has_pairs(sampling, input);
-  if (pairs && input.column == 1 && output.column == 1) return Path::kPlanes;
-  if (pairs && are_triples(input, channels) && are_triples(output, channels)) return Path::kFew;
-  return Path::kPixels;
+  const bool taps = has_tap_pairs(sampling, input);
+  if (taps && input.column == 1 && output.column == 1) return Path::kNchw;
+  if (taps && is_rgb(input, channels) && is_rgb(output, channels)) return Path::kRgb;
+  return Path::kChannelsLast;
 }
 
 template <class T>
 void sample_forward(const Sampling& sampling, Image<const T> input, Positions<const Wide<T>> positions, Image<T> output,
                     int64_t begin, int64_t end) {
   switch (path_of(sampling, input, output)) {
-    case Path::kPlanes:
-      return sample_planes(sampling, input, positions, output, begin, end);
-    case Path::kFew:
-      return sample_few<3>(sampling, input, positions, output, begin, end);
+    case Path::kNchw:
+      return sample_nchw(sampling, input, positions, output, begin, end);
+    case Path::kRgb:
+      return sample_rgb(sampling, input, positions, output, begin, end);
     default:
-      return sample_pixels(sampling, input, positions, output, begin, end);
+      return sample_channels_last(sampling, input, positions, output, begin, end);
   }
 }
 
@@ -40,24 +40,24 @@ void sample_backward_positions(const Sampling& sampling, Image<const T> grad_out
                                Positions<const Wide<T>> positions, Positions<Wide<T>> grad_positions, int64_t begin,
                                int64_t end) {
   switch (path_of(sampling, input, grad_output)) {
-    case Path::kPlanes:
-      return differentiate_planes(sampling, grad_output, input, positions, grad_positions, begin, end);
-    case Path::kFew:
-      return differentiate_few<3>(sampling, grad_output, input, positions, grad_positions, begin, end);
+    case Path::kNchw:
+      return differentiate_nchw(sampling, grad_output, input, positions, grad_positions, begin, end);
+    case Path::kRgb:
+      return differentiate_rgb(sampling, grad_output, input, positions, grad_positions, begin, end);
     default:
-      return differentiate_pixels(sampling, grad_output, input, positions, grad_positions, begin, end);
+      return differentiate_channels_last(sampling, grad_output, input, positions, grad_positions, begin, end);
   }
 }
 
 template <class P>
 void sample_reach(const Sampling& sampling, Positions<const P> positions, Reach* reaches, int64_t begin, int64_t end) {
   Along<P> y;
-  Reach* reach = reaches + begin * pieces_of_row(sampling);
+  Reach* reach = reaches + begin * segments_of_row(sampling);
   for (int64_t index = begin; index < end; ++index) {
     const int64_t image = index / sampling.out_height, row = index % sampling.out_height;
     const P* given = positions.data + image * positions.image + row * positions.row + positions.axis;
-    for (int64_t start = 0; start < sampling.out_width; start += kPiece, ++reach) {
-      const int64_t count = std::min(kPiece, sampling.out_width - start);
+    for (int64_t start = 0; start < sampling.out_width; start += kSegment, ++reach) {
+      const int64_t count = std::min(kSegment, sampling.out_width - start);
       read_positions(sampling.coordinates, given + start * positions.column, positions.row, positions.column,
                      {1, count, count}, row, 1, 0, sampling.height, y.position);
       locate(sampling, sampling.height, count, y);

@@ -14,11 +14,11 @@ struct Sampling {
   int64_t channels, height, width, out_height, out_width;
 };
 
-// For the input's gradient an output row is cut into pieces, and the input into bands: some rows and channels of one
+// For the input's gradient an output row is cut into segments, and the input into bands: some rows and channels of one
 // image, of which there are as many as `channels_of_band` says or are left.
-constexpr int64_t kPiece = 64;
+constexpr int64_t kSegment = 64;
 
-// The input rows that hold taps of a piece, and maybe some between.
+// The input rows that hold taps of a segment, and maybe some between.
 struct Reach {
   int32_t first, last;
 };
@@ -29,7 +29,7 @@ struct Band {
 
 namespace {
 
-inline int64_t pieces_of_row(const Sampling& sampling) { return (sampling.out_width + kPiece - 1) / kPiece; }
+inline int64_t segments_of_row(const Sampling& sampling) { return (sampling.out_width + kSegment - 1) / kSegment; }
 
 constexpr int64_t channels_of_band(int64_t channels) { return channels <= 4 ? 4 : channels <= 16 ? 16 : 32; }
 
@@ -44,7 +44,7 @@ struct SampleKernels {
                   int64_t begin, int64_t end);
   void (*backward_positions)(const Sampling& sampling, Image<const T> grad_output, Image<const T> input,
                              Positions<const P> positions, Positions<P> grad_positions, int64_t begin, int64_t end);
-  // One for each piece, in order, from the first image's first on.
+  // One for each segment, in order, from the first image's first on.
   void (*reach)(const Sampling& sampling, Positions<const P> positions, Reach* reaches, int64_t begin, int64_t end);
   // Sums over the output pixels that reach the band. `sums` is memory for rows * width * channels_of_band numbers.
   void (*backward_input)(const Sampling& sampling, Image<const T> grad_output, Positions<const P> positions,

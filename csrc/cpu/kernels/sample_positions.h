@@ -6,14 +6,28 @@
 #include "cpu/kernels/lanes.h"
 #include "cpu/kernels/sample.h"
 
-// Where output pixels fall in the input.
+// Where output pixels fall in the input. Along each axis of a tile's pixels:
+//
+//    input pixels      first        first + 1
+//                  ------+------------*---+------    * is where the output pixel samples
+//                        |  fraction  |
+//
+// `locate` makes first and fraction from positions in pixels, and `read_positions` makes these from the given ones.
 namespace tryon_kernels {
 namespace {
 
-// Output pixels are placed a tile at a time. What is known of them stays in the first-level cache, and so does what a
-// tile reaches of the input. Where a flow leads across rows, neighbours above and below share cache lines and pages, so
-// tiles of many channels are square. Those of few are wider, for an image comes from memory, which gives more when a
-// row is read on.
+// Output pixels are placed a tile at a time:
+//
+//    in_tiles: 16 x 16 pixels, or 16 x 32 of images      through_rows: 256 pixels of a narrow output, row after row
+//        +-------+-------+---+                               +-----------+
+//        |   0   |   1   | 2 |                               |0 0 0 0 0 0|
+//        |       |       |   |                               |0 0 0 1 1 1|
+//        +-------+-------+---+                               |1 1 1 1 1 1|
+//        |   3   |   4   | 5 |                               |2 2 2 ...  |
+//
+// What is known of a tile stays in the first-level cache, and so does what it reaches of the input. Where a flow leads
+// across rows, neighbours above and below share cache lines and pages, so tiles of many channels are square. Those of
+// few are wider, for an image comes from memory, which gives more when a row is read on.
 constexpr int64_t kTileRows = 16, kTileColumns = 16, kWideTileColumns = 32;
 constexpr int64_t kFewChannels = 4;
 constexpr int64_t kRunPixels = 256;  // through several rows, where these are narrow
@@ -82,7 +96,7 @@ inline Vector<P> load_strided(const P* from, int64_t stride, int64_t count) {
   if (count >= kLanes<P> && stride == 2) return load_every_second(from);
   P lanes[kLanes<P>] = {};
   for (int64_t lane = 0; lane < std::min(count, kLanes<P>); ++lane) lanes[lane] = from[lane * stride];
-  return load_lanes<Vector<P>>(lanes);
+  return load<Vector<P>>(lanes);
 }
 
 // Rows and columns of output pixels; `pitch` leads from a row's first pixel to the next one's.
@@ -106,7 +120,7 @@ template <class P>
         const Vector<P> own = steps + static_cast<P>(index + row * down + i * across);
         __builtin_prefetch(given + i * stride + ahead);
         const Vector<P> at = load_strided(given + i * stride, stride, extent.columns - i);
-        store_lanes(positions + i, to_pixels<C>(at, own, static_cast<P>(size)));
+        store(positions + i, to_pixels<C>(at, own, static_cast<P>(size)));
       }
     }
   };
@@ -134,9 +148,9 @@ void confine(P size, P slope, int64_t count, Along<P>& along) {
     const auto truncated = __builtin_convertvector(confined, Indices<P>);
     const Mask<P> above = __builtin_convertvector(truncated, Vector<P>) > confined;
     const Indices<P> first = truncated + __builtin_convertvector(above, Indices<P>);  // a mask is -1 where it holds
-    store_lanes(along.first + i, first);
-    store_lanes(along.fraction + i, confined - __builtin_convertvector(first, Vector<P>));
-    store_lanes(along.slope + i, inside ? zero + slope : zero);
+    store(along.first + i, first);
+    store(along.fraction + i, confined - __builtin_convertvector(first, Vector<P>));
+    store(along.slope + i, inside ? zero + slope : zero);
   }
 }
 
@@ -224,8 +238,8 @@ template <class P>
                                        const Positions<P>& gradients) {
   for (int64_t i = 0; i < tile.rows * tile.pitch; i += kLanes<P>) {
     const Vector<P> zero{}, x = load_wide(tile.x.slope + i), y = load_wide(tile.y.slope + i);
-    store_lanes(by_x + i, x != 0 ? load_wide(by_x + i) * x : zero);
-    store_lanes(by_y + i, y != 0 ? load_wide(by_y + i) * y : zero);
+    store(by_x + i, x != 0 ? load_wide(by_x + i) * x : zero);
+    store(by_y + i, y != 0 ? load_wide(by_y + i) * y : zero);
   }
   for (int64_t r = 0; r < tile.rows; ++r) {
     for (int64_t i = 0, row = tile.row + r, column = tile.column; i < tile.columns; ++row, column = 0) {
@@ -234,8 +248,8 @@ template <class P>
       const P *x = by_x + r * tile.pitch + i, *y = by_y + r * tile.pitch + i;
       if (gradients.column == 1) {
         for (int64_t k = 0; k < count; k += kLanes<P>) {
-          store_up_to(to + k, load_wide(x + k), count - k);
-          store_up_to(to + gradients.axis + k, load_wide(y + k), count - k);
+          store_narrow(to + k, load_wide(x + k), count - k);
+          store_narrow(to + gradients.axis + k, load_wide(y + k), count - k);
         }
       } else {
         for (int64_t k = 0; k < count; ++k) {

@@ -47,12 +47,6 @@ constexpr int64_t odd_lines(int64_t count) {
   return (parts(count, kLine) | 1) * kLine;
 }
 
-// From an address that is a multiple of the vector's size.
-template <class P>
-inline Vector<P> load(const P* from) {
-  return *reinterpret_cast<const Vector<P>*>(from);
-}
-
 // Keeps a vector that several operations use in a register: compilers like to read it again for each of them, and a
 // core does fewer loads than multiply-adds.
 template <class V>
@@ -63,11 +57,6 @@ inline V kept(V value) {
   asm("" : "+w"(value));
 #endif
   return value;
-}
-
-template <class P>
-inline void store(P* to, Vector<P> value) {
-  *reinterpret_cast<Vector<P>*>(to) = value;
 }
 
 // Lane l of the result is lane source(l) of the two vectors laid end to end.

@@ -94,14 +94,14 @@ void in_threads(int64_t count, const Body& body) {
 template <class T>
 void check_correlation(const Shape& shape, int64_t radius, double slope, bool channels_last) {
   const auto& kernels = std::get<CorrelationKernels<T>>(TRYON_KERNELS_VARIANT::kCorrelation);
-  const Window window{shape.channels, shape.height, shape.width, radius};
-  const CorrelationPlan plan = kernels.plan(window);
-  const int64_t side = window.side(), pieces = shape.images * plan.pieces;
+  const CorrelationSizes sizes{shape.channels, shape.height, shape.width, radius};
+  const CorrelationPlan plan = kernels.plan(sizes);
+  const int64_t side = sizes.side(), strips = shape.images * plan.strips;
   const Shape volume{shape.images, side * side, shape.height, shape.width};
   Tensor<T> first(shape, channels_last), second(shape, !channels_last), output(volume, channels_last);
   Tensor<T> grad(volume, !channels_last), grad_first(shape, channels_last), grad_second(shape, channels_last);
   const auto in_threads_with_workspace = [&](const auto& body) {
-    in_threads(pieces, [&](int64_t begin, int64_t end) {
+    in_threads(strips, [&](int64_t begin, int64_t end) {
       std::vector<char> memory(plan.workspace + kWorkspaceAlignment);
       void* workspace = memory.data();
       size_t space = memory.size();
@@ -112,12 +112,12 @@ void check_correlation(const Shape& shape, int64_t radius, double slope, bool ch
 
   Activation<T> activation{static_cast<Wide<T>>(slope), {}, slope != 1};
   in_threads_with_workspace([&](void* workspace, int64_t begin, int64_t end) {
-    kernels.forward(window, {first.constant()}, second.constant(), activation, output.image, workspace, begin, end);
+    kernels.forward(sizes, {first.constant()}, second.constant(), activation, output.image, workspace, begin, end);
   });
   activation.output = output.constant();
   const auto backward = [&](Operand operand, Tensor<T>& other, Tensor<T>& gradient) {
     in_threads_with_workspace([&](void* workspace, int64_t begin, int64_t end) {
-      kernels.backward(window, operand, grad.constant(), activation, {other.constant()}, {gradient.image}, workspace,
+      kernels.backward(sizes, operand, grad.constant(), activation, {other.constant()}, {gradient.image}, workspace,
                        begin, end);
     });
   };
@@ -240,7 +240,7 @@ void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, C
     kernels.backward_positions(sampling, grad.constant(), input.constant(), at, positions(grad_given), begin, end);
   });
   Tensor<T> grad_input(shape, channels_last);
-  std::vector<Reach> reaches(rows * pieces_of_row(sampling));
+  std::vector<Reach> reaches(rows * segments_of_row(sampling));
   in_threads(rows, [&](int64_t begin, int64_t end) { kernels.reach(sampling, at, reaches.data(), begin, end); });
   const int64_t channels = channels_of_band(shape.channels);
   for (int64_t n = 0; n < shape.images; ++n)

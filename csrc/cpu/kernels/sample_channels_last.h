@@ -5,7 +5,8 @@
 #include "cpu/kernels/lanes.h"
 #include "cpu/kernels/sample_positions.h"
 
-// Sampling pixel by pixel: lanes are channels where those lie together.
+// Sampling pixel by pixel: lanes are channels where those lie together. Other strides than those of channels_last and
+// NCHW come here too, and go number by number.
 namespace tryon_kernels {
 namespace {
 
@@ -60,9 +61,9 @@ inline void sample_pixel(const Corners<T>& corners, T* output, int64_t channels,
   for_each_vector<P, true>(channels, [&](int64_t c, int64_t lanes) {
     Vector<P> sum{};
     for (int tap = 0; tap < 4; ++tap) {
-      if (Within || corners.tap[tap]) sum += weight[tap] * load_up_to(corners.tap[tap] + c, lanes);
+      if (Within || corners.tap[tap]) sum += weight[tap] * load_wide(corners.tap[tap] + c, lanes);
     }
-    lanes >= kLanes<P> ? store_line<T>(output + c, sum, past_caches) : store_some<T>(output + c, sum, lanes);
+    store_line<T>(output + c, sum, past_caches, lanes);
   });
 }
 
@@ -75,8 +76,8 @@ inline void sums_of_four(Vector<P> a, Vector<P> b, Vector<P> c, Vector<P> d, P* 
     if constexpr (kLanes<P> >= 16) sums = fold<8, P>(sums, sums);
     std::memcpy(to, &sums, 4 * sizeof(P));
   } else {
-    store_lanes(to, fold<1, P>(a, b));
-    store_lanes(to + 2, fold<1, P>(c, d));
+    store(to, fold<1, P>(a, b));
+    store(to + 2, fold<1, P>(c, d));
   }
 }
 
@@ -88,8 +89,8 @@ inline void differentiate_pixel(const Corners<T>& corners, const T* grad, int64_
   for_each_vector<P, false>(channels, [&](int64_t c, int64_t lanes) {
     Vector<P> value[4];
     for (int tap = 0; tap < 4; ++tap)
-      value[tap] = Within || corners.tap[tap] ? load_up_to(corners.tap[tap] + c, lanes) : Vector<P>{};
-    const Vector<P> g = load_up_to(grad + c, lanes);
+      value[tap] = Within || corners.tap[tap] ? load_wide(corners.tap[tap] + c, lanes) : Vector<P>{};
+    const Vector<P> g = load_wide(grad + c, lanes);
     upper += g * (value[1] - value[0]);
     lower += g * (value[3] - value[2]);
     left += g * (value[2] - value[0]);
@@ -144,8 +145,9 @@ inline void for_each_pixel(const Tile<P>& tile, const Image<T>& image, const Bod
 }
 
 template <class T>
-void sample_pixels(const Sampling& sampling, const Image<const T>& input, const Positions<const Wide<T>>& positions,
-                   const Image<T>& output, int64_t begin, int64_t end) {
+void sample_channels_last(const Sampling& sampling, const Image<const T>& input,
+                          const Positions<const Wide<T>>& positions, const Image<T>& output, int64_t begin,
+                          int64_t end) {
   using P = Wide<T>;
   const bool past_caches = (end - begin) * output.row * static_cast<int64_t>(sizeof(T)) >= kBeyondSharedCaches;
   for_each_tile<P>(sampling, positions, rows_follow(sampling, output), begin, end, [&](const Tile<P>& tile) {
@@ -163,9 +165,9 @@ void sample_pixels(const Sampling& sampling, const Image<const T>& input, const 
 }
 
 template <class T>
-void differentiate_pixels(const Sampling& sampling, const Image<const T>& grad_output, const Image<const T>& input,
-                          const Positions<const Wide<T>>& positions, const Positions<Wide<T>>& grad_positions,
-                          int64_t begin, int64_t end) {
+void differentiate_channels_last(const Sampling& sampling, const Image<const T>& grad_output,
+                                 const Image<const T>& input, const Positions<const Wide<T>>& positions,
+                                 const Positions<Wide<T>>& grad_positions, int64_t begin, int64_t end) {
   using P = Wide<T>;
   for_each_tile<P>(sampling, positions, rows_follow(sampling, grad_output), begin, end, [&](const Tile<P>& tile) {
     alignas(kVectorBytes) PerPixel<P, P> by_x, by_y;

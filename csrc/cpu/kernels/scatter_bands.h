@@ -3,21 +3,22 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/kernels/sample_pack.h"
+#include "cpu/kernels/interleave.h"
 #include "cpu/kernels/sample_positions.h"
 
-// The input's gradient. Each task sums into a band of rows and a few channels of one image, in memory of its own that
-// the second-level cache holds; output pixels come in their order, so the sums are the same however the image is split.
+// The input's gradient, band by band. Each task sums into a band of rows and a few channels of one image, in memory of
+// its own that the second-level cache holds; output pixels come in their order, so the sums are the same however the
+// image is split.
 namespace tryon_kernels {
 namespace {
 
-// Taps of the pixels of a piece in a band of rows; offsets in pixels, top left tap first.
+// Taps of the pixels of a segment in a band of rows; offsets in pixels, top left tap first.
 template <class P>
 struct alignas(kVectorBytes) Targets {
-  int32_t offset[kPiece];
-  P weight[4][kPiece];
-  bool all[kPiece];        // of each vector: whether all taps of all pixels are within
-  int32_t within[kPiece];  // one bit for each tap, where they are not
+  int32_t offset[kSegment];
+  P weight[4][kSegment];
+  bool all[kSegment];        // of each vector: whether all taps of all pixels are within
+  int32_t within[kSegment];  // one bit for each tap, where they are not
 };
 
 template <class P>
@@ -26,19 +27,19 @@ template <class P>
   const int32_t width = static_cast<int32_t>(sampling.width);
   const int32_t first = static_cast<int32_t>(band.first_row), rows = static_cast<int32_t>(band.rows);
   for (int64_t i = 0; i < count; i += kLanes<P>) {
-    const auto left = load_lanes<Indices<P>>(x.first + i), top = load_lanes<Indices<P>>(y.first + i) - first;
+    const auto left = load<Indices<P>>(x.first + i), top = load<Indices<P>>(y.first + i) - first;
     const Vector<P> u = load_wide(x.fraction + i), v = load_wide(y.fraction + i);
     targets.all[i / kLanes<P>] = is_zero(~(are_indices<P>(left, width - 1) & are_indices<P>(top, rows - 1)));
     if (!targets.all[i / kLanes<P>]) {
       const Indices<P> columns = (are_indices<P>(left, width) & 5) | (are_indices<P>(left + 1, width) & 10);
       const Indices<P> in_rows = (are_indices<P>(top, rows) & 3) | (are_indices<P>(top + 1, rows) & 12);
-      store_lanes(targets.within + i, columns & in_rows);
+      store(targets.within + i, columns & in_rows);
     }
-    store_lanes(targets.offset + i, top * width + left);
-    store_lanes(targets.weight[0] + i, (1 - v) * (1 - u));
-    store_lanes(targets.weight[1] + i, (1 - v) * u);
-    store_lanes(targets.weight[2] + i, v * (1 - u));
-    store_lanes(targets.weight[3] + i, v * u);
+    store(targets.offset + i, top * width + left);
+    store(targets.weight[0] + i, (1 - v) * (1 - u));
+    store(targets.weight[1] + i, (1 - v) * u);
+    store(targets.weight[2] + i, v * (1 - u));
+    store(targets.weight[3] + i, v * u);
   }
 }
 
@@ -50,7 +51,7 @@ struct Group {
 
   static void add(P* sums, P weight, const P* grad) {
     for (int64_t k = 0; k < K; k += kStep) {
-      const V sum = load_lanes<V>(sums + k) + weight * load_lanes<V>(grad + k);
+      const V sum = load<V>(sums + k) + weight * load<V>(grad + k);
       std::memcpy(sums + k, &sum, sizeof sum);
     }
   }
@@ -85,27 +86,27 @@ void scatter_band(const Sampling& sampling, const Image<const T>& grad_output,
                   const Positions<const Wide<T>>& positions, const Reach* reaches, const Image<T>& grad_input,
                   const Band& band, Wide<T>* sums) {
   using P = Wide<T>;
-  Tile<P> piece;
+  Tile<P> segment;
   Targets<P> targets;
-  alignas(kVectorBytes) P packed[kPiece * K];
+  alignas(kVectorBytes) P packed[kSegment * K];
   const T* grad_image = grad_output.data + band.image * grad_output.image + band.first_channel * grad_output.channel;
   const int64_t channels = std::min(K, sampling.channels - band.first_channel);
   const bool in_place = std::is_same_v<T, P> && grad_output.channel == 1 && channels == K;
-  std::fill_n(packed, kPiece * K, P{0});
+  std::fill_n(packed, kSegment * K, P{0});
   std::fill_n(sums, band.rows * sampling.width * K, P{0});
 
-  const int64_t pieces = pieces_of_row(sampling);
-  const Reach* reach = reaches + band.image * sampling.out_height * pieces;
-  piece.image = band.image;
-  piece.rows = 1;
+  const int64_t segments = segments_of_row(sampling);
+  const Reach* reach = reaches + band.image * sampling.out_height * segments;
+  segment.image = band.image;
+  segment.rows = 1;
   for (int64_t row = 0; row < sampling.out_height; ++row) {
-    for (int64_t start = 0; start < sampling.out_width; start += kPiece, ++reach) {
+    for (int64_t start = 0; start < sampling.out_width; start += kSegment, ++reach) {
       if (reach->last < band.first_row || reach->first >= band.first_row + band.rows) continue;
-      const int64_t count = std::min(kPiece, sampling.out_width - start);
-      piece.pitch = count;
-      read_positions(sampling, positions, row, start, {1, count, count}, 0, piece);
-      locate(sampling, piece);
-      aim(sampling, piece.x, piece.y, count, band, targets);
+      const int64_t count = std::min(kSegment, sampling.out_width - start);
+      segment.pitch = count;
+      read_positions(sampling, positions, row, start, {1, count, count}, 0, segment);
+      locate(sampling, segment);
+      aim(sampling, segment.x, segment.y, count, band, targets);
       const T* grad = grad_image + row * grad_output.row + start * grad_output.column;
       if constexpr (std::is_same_v<T, P>) {
         if (in_place) {

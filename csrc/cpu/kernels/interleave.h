@@ -36,7 +36,7 @@ inline Vector<P> turns(const Vector<P> (&from)[C], Vector<P> found) {
 
 // A vector of pixels whose C channels lie together, as one vector for each channel.
 template <int64_t C, class T, class P = Wide<T>>
-inline void load_together(const T* from, int64_t pixels, Vector<P> (&channel)[C]) {
+inline void load_interleaved(const T* from, int64_t pixels, Vector<P> (&channel)[C]) {
   T some[C * kLanes<P>];
   if (pixels < kLanes<P>) {
     std::fill_n(some, C * kLanes<P>, T{});
@@ -51,7 +51,7 @@ inline void load_together(const T* from, int64_t pixels, Vector<P> (&channel)[C]
 }
 
 template <int64_t C, class T, class P = Wide<T>>
-inline void store_together(T* to, int64_t pixels, const Vector<P> (&channel)[C]) {
+inline void store_interleaved(T* to, int64_t pixels, const Vector<P> (&channel)[C]) {
   T some[C * kLanes<P>];
   T* const all = pixels < kLanes<P> ? some : to;
   [&]<int64_t... Result>(std::integer_sequence<int64_t, Result...>) {
@@ -62,7 +62,7 @@ inline void store_together(T* to, int64_t pixels, const Vector<P> (&channel)[C])
 
 // Whether the pixels of an image row are groups of three numbers.
 template <class T>
-bool are_triples(const Image<T>& image, int64_t channels) {
+bool is_rgb(const Image<T>& image, int64_t channels) {
   return channels == 3 && image.channel == 1 && image.column == 3;
 }
 
@@ -71,20 +71,20 @@ bool are_triples(const Image<T>& image, int64_t channels) {
 template <int64_t K, class T, class P>
 void pack(const T* from, const Image<const T>& image, int64_t channels, int64_t count, P* to) {
   constexpr int64_t kStep = kLanes<P>;
-  if (K == 4 && (image.column == 1 || are_triples(image, channels))) {
+  if (K == 4 && (image.column == 1 || is_rgb(image, channels))) {
     for (int64_t i = 0; i < count; i += kStep) {
       Vector<P> channel[4] = {}, triple[3];
       if (image.column == 1) {
-        for (int64_t c = 0; c < channels; ++c) channel[c] = load_up_to(from + c * image.channel + i, count - i);
+        for (int64_t c = 0; c < channels; ++c) channel[c] = load_wide(from + c * image.channel + i, count - i);
       } else {
-        load_together<3>(from + 3 * i, count - i, triple);
+        load_interleaved<3>(from + 3 * i, count - i, triple);
         std::copy_n(triple, 3, channel);
       }
-      store_together<4>(to + 4 * i, kStep, channel);
+      store_interleaved<4>(to + 4 * i, kStep, channel);
     }
   } else if (K % kStep == 0 && image.channel == 1 && channels == K) {
     for (int64_t i = 0; i < count; ++i)
-      for (int64_t c = 0; c < K; c += kStep) store_lanes(to + i * K + c, load_wide(from + i * image.column + c));
+      for (int64_t c = 0; c < K; c += kStep) store(to + i * K + c, load_wide(from + i * image.column + c));
   } else {
     copy_pixels<T, P>({from, image.channel, image.column}, {to, 1, K}, channels, count);
   }
@@ -94,19 +94,18 @@ void pack(const T* from, const Image<const T>& image, int64_t channels, int64_t 
 template <int64_t K, class T, class P>
 void unpack(const P* from, int64_t channels, int64_t count, T* to, const Image<T>& image) {
   constexpr int64_t kStep = kLanes<P>;
-  if (K == 4 && (image.column == 1 || are_triples(image, channels))) {
+  if (K == 4 && (image.column == 1 || is_rgb(image, channels))) {
     for (int64_t i = 0; i < count; i += kStep) {
       Vector<P> channel[4], triple[3];
-      load_together<4>(from + 4 * i, count - i, channel);
+      load_interleaved<4>(from + 4 * i, count - i, channel);
       if (image.column == 1) {
         for (int64_t c = 0; c < channels; ++c) {
           T* const plane = to + c * image.channel + i;
-          count - i >= kStep ? store_line<T>(plane, channel[c], is_far<T>(image.channel))
-                             : store_some<T>(plane, channel[c], count - i);
+          store_line<T>(plane, channel[c], is_far<T>(image.channel), count - i);
         }
       } else {
         std::copy_n(channel, 3, triple);
-        store_together<3>(to + 3 * i, count - i, triple);
+        store_interleaved<3>(to + 3 * i, count - i, triple);
       }
     }
   } else if (K % kStep == 0 && image.channel == 1 && channels == K) {
