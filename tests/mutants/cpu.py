@@ -6,15 +6,15 @@ from tests.mutants.mutant import Mutant
 
 CORRELATION = "csrc/cpu/kernels/correlation.cpp"
 POSITIONS = "csrc/cpu/kernels/sample_positions.h"
-PAIRS = "csrc/cpu/kernels/sample_pairs.h"
-PIXELS = "csrc/cpu/kernels/sample_pixels.h"
-SCATTER = "csrc/cpu/kernels/sample_scatter.h"
+TAPS = "csrc/cpu/kernels/taps.h"
+CHANNELS_LAST = "csrc/cpu/kernels/sample_channels_last.h"
+SCATTER = "csrc/cpu/kernels/scatter_bands.h"
 SUMS = "csrc/cpu/kernels/scatter.cpp"
 LANES = "csrc/cpu/kernels/lanes.h"
 COPIES = "csrc/cpu/kernels/pixels.h"
-WARP_CORRELATION = "csrc/cpu/warp_correlation.cpp"
-PACKING = "csrc/cpu/kernels/sample_pack.h"
-PLANES = "csrc/cpu/kernels/sample_planes.h"
+WARPED = "csrc/cpu/warped_backward.h"
+INTERLEAVE = "csrc/cpu/kernels/interleave.h"
+NCHW = "csrc/cpu/kernels/sample_nchw.h"
 VOLUME = "csrc/cpu/volume.h"
 VALUES = "tests/kernels/test_values.py"
 ZERO = "tests/kernels/test_values.py -k exactly_0"
@@ -22,18 +22,18 @@ FAR = "tests/kernels/test_non_finite.py"
 BOUNDS = "tests/kernels/test_bounds.py"
 REFUSALS = "tests/kernels/test_refusals.py"
 OPS = "tests/kernels/test_ops.py"
-BITS = "tests/kernels/test_ops.py -k same_bits"
+BITS = "tests/kernels/test_threads.py"
 
 MUTANTS = (
-    Mutant(PAIRS, "confined<P>(top + j, height - 1)", "confined<P>(top + j, height)", BOUNDS, isa="avx512"),
-    Mutant(PAIRS, "are_indices<P>(left, width - 1)", "are_indices<P>(left, width)", VALUES),
+    Mutant(TAPS, "confined<P>(top + j, height - 1)", "confined<P>(top + j, height)", BOUNDS, isa="avx512"),
+    Mutant(TAPS, "are_indices<P>(left, width - 1)", "are_indices<P>(left, width)", VALUES),
     Mutant(
-        PLANES, "upper += grad * (value[0][1] - value[0][0]);", "upper += grad * (value[0][1] - value[1][0]);", VALUES
+        NCHW, "upper += grad * (value[0][1] - value[0][0]);", "upper += grad * (value[0][1] - value[1][0]);", VALUES
     ),
-    Mutant(PIXELS, "rows[j] && columns[k] ?", "rows[j] ?", BOUNDS),
-    Mutant(PIXELS, "for_each_vector<P, false>(channels", "for_each_vector<P, true>(channels", VALUES),
+    Mutant(CHANNELS_LAST, "rows[j] && columns[k] ?", "rows[j] ?", BOUNDS),
+    Mutant(CHANNELS_LAST, "for_each_vector<P, false>(channels", "for_each_vector<P, true>(channels", VALUES),
     Mutant(
-        PIXELS,
+        CHANNELS_LAST,
         "const P upper = (1 - u) * value[0] + u * value[1], lower",
         "const P upper = (1 - v) * value[0] + v * value[1], lower",
         VALUES,
@@ -65,6 +65,6 @@ MUTANTS = (
         "mirrored ? WeightSteps{1, volume_pitch - 1} : WeightSteps{1, volume_pitch - 1}",
         VALUES,
     ),
-    Mutant(WARP_CORRELATION, "slice < count; ++slice) sum +=", "slice < 1; ++slice) sum +=", VALUES),
+    Mutant(WARPED, "slice < count; ++slice) sum +=", "slice < 1; ++slice) sum +=", VALUES),
     Mutant(VOLUME, "!negative_slope || *negative_slope >= 0", "!negative_slope || *negative_slope >= -2", REFUSALS),
 )
