@@ -47,15 +47,19 @@ demo: $(VENV)/.installed
 # A test process for each core, with one thread: those of several processes would wait for each other, spinning. Tests
 # of threads say how many they want.
 PYTEST := OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest --numprocesses auto
-# Of the kernels' tests, those that are the same for every instruction set.
+# Of the kernels' tests, those that are the same for every instruction set: two files, and those of the eager formulas.
 ANY_ISA := tests/kernels/test_backends.py tests/kernels/test_refusals.py
+COMPILED_ALONE := '-knot(eager)'
 OTHERS := $(filter-out tests/kernels tests/packaging,$(wildcard tests/*))
 
+# What a file's tests share, as a compiled kernel or a trained model, is made once: a file is one process's.
 test: $(VENV)/.tested
-	$(PYTEST) --dist worksteal $(OTHERS) $(ANY_ISA)
+	$(PYTEST) --dist loadfile $(OTHERS) $(ANY_ISA)
 	$(BIN)/python -m pytest tests/packaging
-	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
-	  echo "kernels for $$variant"; TRYON_KERNELS_ISA=$$variant $(PYTEST) tests/kernels $(addprefix --ignore ,$(ANY_ISA)); \
+	set -e; chosen=; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
+	  echo "kernels for $$variant"; \
+	  TRYON_KERNELS_ISA=$$variant $(PYTEST) tests/kernels $(addprefix --ignore ,$(ANY_ISA)) $$chosen; \
+	  chosen=$(COMPILED_ALONE); \
 	done
 
 # The kernels' values; that they compile for GPUs is in `make test`.
@@ -105,7 +109,7 @@ sanitize: $(VENV)/.tested
 	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	$(ON_SANITIZED) $(PYTEST) tests/kernels -k 'not compile and not report'
 	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants | tail -n +2); do \
-	  echo "values for $$variant"; ($(ON_SANITIZED) TRYON_KERNELS_ISA=$$variant $(PYTEST) $(SANITIZED_VALUES)); \
+	  echo "values for $$variant"; ($(ON_SANITIZED) TRYON_KERNELS_ISA=$$variant $(PYTEST) $(SANITIZED_VALUES) $(COMPILED_ALONE)); \
 	done
 
 # The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads, then values under sanitizers.
