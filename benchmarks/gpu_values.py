@@ -44,7 +44,7 @@ SLEEP_CYCLES = 100_000_000  # of a GPU's clock: some 50 ms
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "warp": ("border",),
     "grid_sample": ("zeros", False),
-    "correlation": (3, 1, 0.1),
+    "correlation": (3, 1, 0.1, True),
     "warp_correlation": (3, 0.1, "border", True),
 }
 
