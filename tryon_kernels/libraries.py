@@ -88,7 +88,8 @@ def load(path: Path) -> Any:
         torch.ops.load_library(path)
         return ctypes.CDLL(str(path))
     except (OSError, RuntimeError) as error:
-        raise ImportError(f"{path} is there but cannot be loaded: {error}") from error
+        cause = error.__cause__ or error  # torch's own words leave the loader's out
+        raise ImportError(f"{path} is there but cannot be loaded: {cause}") from error
 
 
 def warn_of_broken(path: Path, obstacle: str | None) -> None:
