@@ -41,7 +41,7 @@ class _Forms:
         if backend == "stock":
             batched = not torch.compiler.is_compiling() and private.in_function_transform()
             return (self.formula if batched else self.stock)(*tensors, *options)
-        if backend in ("cpp", "auto"):
+        if backend in ("cpp", "auto") or torch.compiler.is_compiling():  # what is traced asks again when it runs
             return self.kernels(*tensors, *options)
         with pins.pinned(backend):
             return self.kernels(*tensors, *options)

@@ -9,6 +9,7 @@ the reference formula.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -102,7 +103,7 @@ def differentiable(name: str, formula: Formula, tensors: int, slope: int | None 
                 leaves = tuple(_leaf(tensor, further) for tensor in saved[:tensors])
                 made = iter(_by_formula(formula, leaves, ctx.options, grad_output, needed, create_graph=further))
             return (*(next(made) if wanted else None for wanted in needed), *nothing)
-        with pins.pinned(ctx.backend):
+        with nullcontext() if ctx.backend == pins.current() else pins.pinned(ctx.backend):
             gradients = backward(grad_output, *saved, *ctx.options, *needed)
         return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), *nothing)
 
