@@ -63,15 +63,9 @@ def in_function_transform() -> bool:
 def differentiated_by_function_transform() -> bool:
     """Inside of a `torch.func` transform that differentiates? Without the names: inside of any."""
     if None in (_innermost_function_transform, _function_transforms, _kinds_of_transforms):
-        return _inside_any_transform()
+        return _innermost_function_transform is not None and _innermost_function_transform() is not None
     differentiating = (_kinds_of_transforms.Grad, _kinds_of_transforms.Jvp)
     return any(transform.key() in differentiating for transform in _function_transforms() or ())
-
-
-def _inside_any_transform() -> bool:
-    if _innermost_function_transform is not None:
-        return _innermost_function_transform() is not None
-    return False
 
 
 def watched_by_dispatch_mode() -> bool:

@@ -8,6 +8,7 @@ contiguous whatever the input is, as torch's are: to bring them to another forma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -228,7 +229,8 @@ def warp_correlation(
     align_corners: bool,
 ) -> Tensor:
     """Correlation of a sampled map with a second one; the sampled map is in memory."""
-    return correlation(grid_sample(first, grid, padding_mode, align_corners), second, radius, 1, negative_slope, True)
+    warped = _formatted(grid_sample, first, grid, padding_mode, align_corners)
+    return correlation(warped, second, radius, 1, negative_slope, True)
 
 
 def warp_correlation_backward(
@@ -246,7 +248,7 @@ def warp_correlation_backward(
     grid_needed: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of both maps and of the grid."""
-    warped = grid_sample(first, grid, padding_mode, align_corners)
+    warped = _formatted(grid_sample, first, grid, padding_mode, align_corners)
     warped_needed = first_needed or grid_needed
     grad_warped, grad_second = correlation_backward(
         grad_output, warped, second, output, radius, 1, negative_slope, True, warped_needed, second_needed
@@ -261,13 +263,12 @@ def warp_correlation_backward(
 
 def implementation(name: str) -> Callable[..., Any]:
     """What computes the op of this name, forward or backward, with results in the memory format that ops have."""
-    if name not in SAMPLING:
-        return IMPLEMENTATIONS[name]
+    return partial(_formatted, SAMPLING[name]) if name in SAMPLING else IMPLEMENTATIONS[name]
 
-    def formatted(input: Tensor, *arguments: Any) -> Tensor:
-        return SAMPLING[name](input, *arguments).contiguous(memory_format=memory_format_of(input))
 
-    return formatted
+def _formatted(sampling: Callable[..., Tensor], input: Tensor, *arguments: Any) -> Tensor:
+    """A sampled image in the input's memory format: products of maps in two formats take several times as long."""
+    return sampling(input, *arguments).contiguous(memory_format=memory_format_of(input))
 
 
 SAMPLING: dict[str, Callable[..., Tensor]] = {"grid_sample": grid_sample, "warp": warp}

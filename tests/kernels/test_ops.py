@@ -20,6 +20,7 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 import tryon_kernels as tk
+from tryon_kernels import stock
 
 # Those whose repetition would test nothing new in a slow check: one case an op is enough for each of its branches.
 CHOSEN = [case for case in sample_inputs() if case.tensors[0].numel() <= 2 * 16 * 9 * 8][::2]
@@ -63,7 +64,8 @@ def test_outputs_keep_the_memory_format_and_the_fake_op_foretells_it(op: str, la
     with FakeTensorMode() as mode:
         fake = case.overload()(*map(mode.from_tensor, case.tensors), *case.options)
     wanted = torch.channels_last if "channels_last" in layout else torch.contiguous_format
-    for result in (output, eagerly, fake):
+    of_stock = stock.implementation(op)(*case.tensors, *case.options)
+    for result in (output, eagerly, of_stock, fake):
         assert result.is_contiguous(memory_format=wanted)
     assert (fake.shape, fake.stride(), fake.dtype) == (output.shape, output.stride(), output.dtype)
 

@@ -219,3 +219,30 @@ def test_where_memory_ends_while_timing_the_fixed_order_decides(case: Case, monk
     offer(monkeypatch, triton=right, cuda=right)
     monkeypatch.setattr(selection, "timed", out_of_memory)
     assert select(case) == "cuda"
+
+
+def test_a_check_without_memory_for_it_says_nothing_of_the_kernels(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(name: str) -> Callable[..., Any]:
+        raise torch.OutOfMemoryError
+
+    offer(monkeypatch, cuda=out_of_memory, stock=slow)
+    assert select(case) == "stock"
+    selection.forget()
+    offer(monkeypatch, cuda=right, stock=slow)
+    assert select(case) == "cuda"
+
+
+def test_choosing_leaves_the_users_random_numbers_alone(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_rng_state()
+    offer(monkeypatch, cuda=right, stock=slow)
+    select(case)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_with_and_without_a_negative_slope_kernels_show_themselves_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = with_dtype(sample_inputs("correlation")[0], torch.float32)
+    radius, stride, _, mean = case.options
+    calls = [
+        selection.call_of("correlation", case.tensors, (radius, stride, slope, mean), True) for slope in (None, 0.1)
+    ]
+    assert calls[0] != calls[1]

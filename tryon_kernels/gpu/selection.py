@@ -47,7 +47,7 @@ class Call:
     device: torch.device
     dtype: torch.dtype
     channels_last: bool
-    options: tuple[int, ...]  # radius and stride of a correlation
+    options: tuple[int, ...]  # those of a correlation that its kernels are compiled for
     channels: int  # in powers of two, rounded up
     pixels: int  # of the output, all images, likewise
     gradients: bool
@@ -63,13 +63,16 @@ def call_of(op: str, tensors: Sequence[Tensor], options: Sequence[Any], with_gra
     """What a call has in common with others."""
     features, other = tensors[0], tensors[-1]
     pixels = other.shape[0] * (other.shape[1] * other.shape[2] if op in GRIDS else other.shape[2] * other.shape[3])
-    numbers = options[:2] if op == "correlation" else options[:1] if op == "warp_correlation" else ()
+    numbers: tuple[Any, ...] = ()
+    if op in SIGNED:  # radius, of a correlation stride, and whether there is a negative slope
+        slope = 2 if op == "correlation" else 1
+        numbers = (*options[:slope], options[slope] is not None)
     return Call(
         op,
         features.device,
         features.dtype,
         memory_format_of(features) == torch.channels_last,
-        tuple(numbers),
+        tuple(map(int, numbers)),
         (features.shape[1] - 1).bit_length() if features.shape[1] else -1,
         (pixels - 1).bit_length() if pixels else -1,
         with_gradients,
@@ -135,7 +138,10 @@ def verdict(name: str, call: Call, options: Sequence[Any], may_try: bool = True)
     if known is None and may_try:
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(call.device.type, enabled=False):
             implementation = partial(availability.implementation, name)
-            fault = wrong(implementation, call.op, call.dtype, call.channels_last, call.device, options)
+            try:
+                fault = wrong(implementation, call.op, call.dtype, call.channels_last, call.device, options)
+            except torch.OutOfMemoryError:  # says nothing of the kernels
+                return None
         known = fault or RIGHT
         record.put(VERDICTS, key, known)
         if fault:
@@ -196,11 +202,11 @@ def _run(implementation: Any, call: Call, tensors: Sequence[Tensor], options: Se
     if not call.gradients:
         return forward
     output = forward()
-    drawn = torch.rand_like(output)
+    grad_output = torch.ones_like(output)
 
     def both() -> None:
         forward()
-        gradients(implementation, call.op, output, tensors, options, drawn)
+        gradients(implementation, call.op, output, tensors, options, grad_output)
 
     return both
 

@@ -35,11 +35,15 @@ def wrong(implementation: Implementation, op: str, dtype: torch.dtype, channels_
           options: Sequence[Any]) -> str | None:  # fmt: skip
     """What is wrong with an implementation of an op, in one line; None where all is right.
 
+    Raises torch.OutOfMemoryError where there is no room for so little.
+
     `options` are those of a call; padding and alignment are tried in two ways beside.
     """
     for trial in _trials(op, dtype, options):
         try:
             fault = _fault(implementation, op, trial, dtype, channels_last, device)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:  # whatever a kernel or its compiler makes go wrong
             fault = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         if fault is not None:
