@@ -16,7 +16,18 @@ from pathlib import Path
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("csrc", "tryon_kernels", "tryon", "tests", "benchmarks", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+COPIED = (
+    "build_support",
+    "csrc",
+    "tryon_kernels",
+    "tryon",
+    "tests",
+    "benchmarks",
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 CUDA_ON_CPU = "build/cuda_on_cpu"
 PASSED, FAILED = 0, 1  # pytest's exit codes; others mean that no test was run
 
@@ -77,7 +88,9 @@ class Tree:
             self._run_or_break([sys.executable, "-m", "tests.cuda.host_run.package", CUDA_ON_CPU], {})
             return
         compiler = f"{shlex.quote(sys.executable)} -m tests.mutants.compiler"
-        environment = {"CXX": compiler, "TRYON_KERNELS_CUDA": "0"} | ({"TRYON_KERNELS_ISA": isa} if isa else {})
+        environment = {"CXX": compiler, "TRYON_KERNELS_CPP": "1", "TRYON_KERNELS_CUDA": "0"} | (
+            {"TRYON_KERNELS_ISA": isa} if isa else {}
+        )
         self._run_or_break([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], environment)
 
     def test(self, kind: str, tests: str, isa: str | None = None) -> Outcome:
