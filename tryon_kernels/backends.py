@@ -21,18 +21,20 @@ from tryon_kernels.pins import NAMES
 def backend_for(op: str, tensors: Sequence[Tensor], options: Sequence[Any]) -> str:
     """The backend that serves a call of an op now: "stock", "eager", "cpp", "triton" or "cuda".
 
-    "auto" is what is left open where torch traces a call for a GPU: the choice is made when what was traced runs.
     Raises ValueError for a pinned backend that does not serve the device, and RuntimeError for one that is not there.
     """
-    device = tensors[0].device
-    if torch.compiler.is_compiling():
-        return _backend_when_traced(device)
-    name = pins.current() or of_environment(device.type)
-    if name != "auto":
-        return _pinned_backend(name, device)
-    if device.type == GPU:
-        return selection.select(op, tensors, options)
-    return serving(device.type)
+    device, pinned = tensors[0].device, pins.current()
+    if pinned not in ("", "auto"):
+        return _pinned_backend(pinned, device)
+    name = serving(device.type) if pinned else _unpinned(device)
+    return selection.select(op, tensors, options) if name == selection.FASTEST else name
+
+
+@lru_cache
+def _unpinned(device: torch.device) -> str:
+    """What serves there where no block pins a backend: looked up once, for it is asked at every call."""
+    name = of_environment(device.type)
+    return serving(device.type) if name == "auto" else name
 
 
 def _pinned_backend(name: str, device: torch.device) -> str:
@@ -41,8 +43,11 @@ def _pinned_backend(name: str, device: torch.device) -> str:
     return name
 
 
-def _backend_when_traced(device: torch.device) -> str:
-    """The same from constants, for torch.compile traces it. What the environment names is checked when an op runs."""
+def backend_when_traced(device: torch.device) -> str:
+    """The same where torch traces a call, from constants; "auto" is what is left open until what was traced runs.
+
+    What the environment names is checked when an op runs.
+    """
     pinned, of_environment = pins.current(), pins.OF_ENVIRONMENT
     if pinned not in ("", "auto"):
         return _pinned_backend(pinned, device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
 from tryon_kernels import eager, ops, pins, private, stock
-from tryon_kernels.backends import backend_for
+from tryon_kernels.backends import backend_for, backend_when_traced
 from tryon_kernels.checks import (
     check_correlation,
     check_grid_sample,
@@ -35,23 +35,27 @@ class _Forms:
 
     def __call__(self, tensors: Sequence[Tensor], *options: Any) -> Tensor:
         """Call the form that serves now. What the arguments are has been checked."""
+        if torch.compiler.is_compiling():
+            return self._traced(backend_when_traced(tensors[0].device), tensors, options)
         backend = backend_for(self.name, tensors, options)
-        if backend == "eager" or self._needs_formula(tensors):
+        transformed = private.in_function_transform()
+        # Torch takes an op's forward-mode derivatives for zero, and cannot take those of `torch.func`.
+        if private.in_forward_mode(*tensors) or (transformed and private.differentiated_by_function_transform()):
+            return self.formula(*tensors, *options)
+        if backend == "cpp":
+            return self.kernels(*tensors, *options)
+        if backend == "eager":
             return self.formula(*tensors, *options)
         if backend == "stock":
-            batched = not torch.compiler.is_compiling() and private.in_function_transform()
-            return (self.formula if batched else self.stock)(*tensors, *options)
-        if backend in ("cpp", "auto") or torch.compiler.is_compiling():  # what is traced asks again when it runs
-            return self.kernels(*tensors, *options)
+            return (self.formula if transformed else self.stock)(*tensors, *options)
         with pins.pinned(backend):
             return self.kernels(*tensors, *options)
 
-    @staticmethod
-    def _needs_formula(tensors: Sequence[Tensor]) -> bool:
-        """Torch takes an op's forward-mode derivatives for zero, and cannot take those of `torch.func`."""
-        if torch.compiler.is_compiling():
-            return False
-        return private.in_forward_mode(*tensors) or private.differentiated_by_function_transform()
+    def _traced(self, backend: str, tensors: Sequence[Tensor], options: Sequence[Any]) -> Tensor:
+        """What is traced of the kernels asks again which of them serves when it runs."""
+        if backend == "eager":
+            return self.formula(*tensors, *options)
+        return (self.stock if backend == "stock" else self.kernels)(*tensors, *options)
 
 
 _WARP = _Forms("warp", ops.warp.operation, stock.warp, eager.warp)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+from torch.autograd import Function, forward_ad
 
 
 def _find(name: str, works: Callable[[Any], bool]) -> Any:
@@ -30,6 +30,30 @@ def _is_context_manager(make: Any) -> bool:
         return True
 
 
+class _Twice(Function):
+    """A function to try."""
+
+    @staticmethod
+    def forward(_: Any, number: Tensor) -> Tensor:
+        return 2 * number
+
+    @staticmethod
+    def backward(_: Any, grad_output: Tensor) -> Tensor:
+        return 2 * grad_output
+
+
+def _plain_apply(function: type[Function]) -> Callable[..., Any]:
+    plain: Any = super(Function, function)
+    apply: Callable[..., Any] = plain.apply
+    return apply
+
+
+def _differentiates(twice: Callable[..., Tensor]) -> bool:
+    number = torch.ones((), requires_grad=True)
+    (gradient,) = torch.autograd.grad(twice(number), number)
+    return gradient.item() == 2
+
+
 _below_autograd = _find("_C._AutoDispatchBelowAutograd", _is_context_manager)
 _innermost_function_transform = _find("_C._functorch.peek_interpreter_stack", lambda peek: peek() is None)
 _function_transforms = _find(
@@ -39,6 +63,7 @@ _kinds_of_transforms = _find("_C._functorch.TransformType", lambda kinds: kinds.
 _dispatch_modes = _find("_C._len_torch_dispatch_stack", lambda count: isinstance(count(), int))
 _cuda_driver = _find("_C._cuda_getDriverVersion", callable)
 _register_builtin = _find("jit._builtins._register_builtin", callable)
+_has_plain_apply = _find("_C._FunctionBase", lambda _: _differentiates(_plain_apply(_Twice))) is not None
 # A level of forward-mode differentiation is a number in the module, -1 where there is none.
 _has_level = _find("autograd.forward_ad._current_level", lambda level: level == -1) is not None
 
@@ -46,6 +71,11 @@ _has_level = _find("autograd.forward_ad._current_level", lambda level: level == 
 def below_autograd() -> AbstractContextManager[Any]:
     """Run ops without autograd's part of their dispatch, which in Python costs half of a small call."""
     return nullcontext() if _below_autograd is None else _below_autograd()
+
+
+def apply_of(function: type[Function]) -> Callable[..., Any]:
+    """`function.apply` for calls outside of `torch.func`, what it does for which costs as much as all else."""
+    return _plain_apply(function) if _has_plain_apply else function.apply
 
 
 def in_forward_mode(*tensors: Tensor) -> bool:

@@ -18,7 +18,7 @@ inline void check_volume_options(int64_t radius, std::optional<double> negative_
                   ", expected None or a number of 0 or more");
 }
 
-inline std::vector<int64_t> volume_shape(int64_t images, const CorrelationSizes& sizes) {
+inline Four volume_shape(int64_t images, const CorrelationSizes& sizes) {
   return {images, sizes.side() * sizes.side(), sizes.height, sizes.width};
 }
 
@@ -48,8 +48,7 @@ inline CorrelationSizes sizes_for(const Tensor& second, int64_t height, int64_t 
 
 // The volume's gradient, and the volume itself where its signs say which slope it took.
 inline void check_volume_gradient(const Tensor& grad_output, const std::optional<Tensor>& output,
-                                  std::optional<double> negative_slope, const std::vector<int64_t>& shape,
-                                  ScalarType dtype) {
+                                  std::optional<double> negative_slope, const Four& shape, ScalarType dtype) {
   check_shape("grad_output", grad_output, shape);
   check_dtype("grad_output", grad_output, dtype);
   STD_TORCH_CHECK(output.has_value() == negative_slope.has_value(),

@@ -15,6 +15,7 @@ NAMES = (
     "_C._functorch.peek_interpreter_stack",
     "_C._functorch.get_interpreter_stack",
     "_C._functorch.TransformType",
+    "_C._FunctionBase",
     "_C._len_torch_dispatch_stack",
     "_C._cuda_getDriverVersion",
     "jit._builtins._register_builtin",

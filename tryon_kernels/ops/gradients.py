@@ -9,7 +9,6 @@ the reference formula.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -38,15 +37,17 @@ class Operation:
         self.overload = getattr(getattr(torch.ops, NAMESPACE), name).default
         self.backward: Operation | None = None  # what its first gradients are computed by
         self._tensors = tensors
-        self._function = _function(name, self.overload, setup_context, backward)
+        self._apply = private.apply_of(_function(name, self.overload, setup_context, backward))
         torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup_context, lib=library)
 
     def __call__(self, *args: Any) -> Any:
         """Call the op. Tensors come first; what they are has been checked."""
         if torch.compiler.is_compiling() or private.in_function_transform():
             return self.overload(*args)
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in args[: self._tensors]):
-            return self._function.apply(*args)
+        if torch.is_grad_enabled():
+            for tensor in args[: self._tensors]:
+                if tensor.requires_grad:
+                    return self._apply(*args)
         with private.below_autograd():
             return self.overload(*args)
 
@@ -103,8 +104,14 @@ def differentiable(name: str, formula: Formula, tensors: int, slope: int | None 
                 leaves = tuple(_leaf(tensor, further) for tensor in saved[:tensors])
                 made = iter(_by_formula(formula, leaves, ctx.options, grad_output, needed, create_graph=further))
             return (*(next(made) if wanted else None for wanted in needed), *nothing)
-        with nullcontext() if ctx.backend == pins.current() else pins.pinned(ctx.backend):
-            gradients = backward(grad_output, *saved, *ctx.options, *needed)
+        arguments = (grad_output, *saved, *ctx.options, *needed)
+        if ctx.backend == pins.current():
+            gradients = backward(*arguments)
+        else:
+            with pins.pinned(ctx.backend):
+                gradients = backward(*arguments)
+        if all(needed):
+            return (*gradients, *nothing)
         return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), *nothing)
 
     operation = Operation(name, tensors, setup_first, first_gradients)
