@@ -34,12 +34,12 @@ class _Grid(NamedTuple):
 
 def grid_sample(input: Tensor, grid: Tensor, padding_mode: str, align_corners: bool) -> Tensor:
     """`torch.nn.functional.grid_sample`, for positions that are not finite too."""
-    return _sample(input, _finite_grid(input, grid, align_corners), padding_mode)
+    return _sample(input, _finite_grid(input, grid, align_corners, _copes(input, grid, padding_mode)), padding_mode)
 
 
 def warp(input: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
     """The same at each pixel's own position plus the flow."""
-    return _sample(input, _grid_of_flow(input, flow), padding_mode)
+    return _sample(input, _grid_of_flow(input, flow, _copes(input, flow, padding_mode)), padding_mode)
 
 
 def grid_sample_backward(
@@ -67,28 +67,37 @@ def warp_backward(
     return _sample_backward(grad_output, input, grid, padding_mode, input_needed, to, flow_needed), grad_flow
 
 
-def _grid_of_flow(input: Tensor, flow: Tensor) -> _Grid:
+def _grid_of_flow(input: Tensor, flow: Tensor, copes: bool = False) -> _Grid:
     steps = (2 / input.shape[3], 2 / input.shape[2])  # from pixel to pixel, of outer edges
     own = (
         torch.arange(size, dtype=flow.dtype, device=flow.device).add_(0.5).mul_(step).sub_(1)
         for size, step in zip((flow.shape[3], flow.shape[2]), steps, strict=True)
     )
     x, y = (torch.add(at, flow[:, axis], alpha=steps[axis]) for axis, at in enumerate((next(own), next(own)[:, None])))
-    return _Grid(_finite(torch.stack((x, y), dim=-1)), False, steps)
+    return _Grid(_finite(torch.stack((x, y), dim=-1), copes), False, steps)
 
 
-def _finite_grid(input: Tensor, grid: Tensor, align_corners: bool) -> _Grid:
+def _finite_grid(input: Tensor, grid: Tensor, align_corners: bool, copes: bool = False) -> _Grid:
     if align_corners and 1 in input.shape[2:]:  # with one pixel in a row, every finite position is that pixel
         last = (input.shape[3] - 1, input.shape[2] - 1)
         pixels = ((grid[..., axis] + 1) / 2 * last[axis] for axis in (0, 1))
         x, y = ((2 * pixel + 1) / (last[axis] + 1) - 1 for axis, pixel in enumerate(pixels))
         slopes = (last[0] / (last[0] + 1), last[1] / (last[1] + 1))
-        return _Grid(_finite(torch.stack((x, y), dim=-1)), False, slopes)
-    return _Grid(_finite(grid), align_corners, (1, 1))
+        return _Grid(_finite(torch.stack((x, y), dim=-1), copes), False, slopes)
+    return _Grid(_finite(grid, copes), align_corners, (1, 1))
 
 
-def _finite(grid: Tensor) -> Tensor:
-    """Positions that are not finite taken far outside, where nothing has a gradient."""
+def _copes(input: Tensor, positions: Tensor, padding_mode: str) -> bool:
+    """Does torch sample at positions that are not finite as we do? Its gradients there read what is not theirs."""
+    if padding_mode != "border" or positions.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return not (torch.is_grad_enabled() and (input.requires_grad or positions.requires_grad))
+
+
+def _finite(grid: Tensor, copes: bool) -> Tensor:
+    """Positions that are not finite taken far outside, where nothing has a gradient, unless torch copes with them."""
+    if copes:
+        return grid
     on_cpu = grid.device.type == "cpu" and not torch.compiler.is_compiling()
     if on_cpu and isfinite(grid.detach().sum().item()):  # reads them only; on a GPU it would wait
         return grid
