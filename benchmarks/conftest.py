@@ -1,4 +1,4 @@
-"""Options of `pytest benchmarks`, the allocator it runs with, and the report at its end."""
+"""Options of `pytest benchmarks`, and the report at its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.inputs import CASES
 from benchmarks.machine import describe, measure
 from benchmarks.results import Results
 
-# The C library keeps freed memory instead of giving it back, so that no one's time contains the page faults of new
+# The C library then keeps freed memory instead of giving it back, so that no one's time contains the page faults of new
 # memory. It reads this when a process starts.
 KEEP_MEMORY = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
 TUNABLES = "GLIBC_TUNABLES"
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks")
     group.addoption("--budget", type=float, default=40, help="seconds of timing in all (default: %(default)s)")
     group.addoption("--no-compile", action="store_true", help="leave torch.compile out, for a quick look")
-    group.addoption("--system-allocator", action="store_true", help="let the C library give freed memory back")
+    group.addoption("--keep-memory", action="store_true", help="let the C library keep freed memory")
     group.addoption(
         "--results",
         type=Path,
@@ -42,9 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Start the same run again in this process's place, with the allocator told to keep its memory."""
-    if config.getoption("--system-allocator") or _allocator() != "system" or platform.libc_ver()[0] != "glibc":
+    """To keep memory, start the same run again in this process's place, with the allocator told so."""
+    if not config.getoption("--keep-memory") or _allocator() != "system":
         return
+    if platform.libc_ver()[0] != "glibc":
+        raise pytest.UsageError(
+            f"--keep-memory: got {platform.libc_ver()[0] or 'an unknown C library'}, expected glibc"
+        )
     config.pluginmanager.getplugin("capturemanager").stop_global_capturing()
     settings = ":".join(filter(None, [os.environ.get(TUNABLES), KEEP_MEMORY]))
     arguments = [sys.executable, "-m", "pytest", *config.invocation_params.args]
