@@ -47,20 +47,22 @@ demo: $(VENV)/.installed
 # A test process for each core, with one thread: those of several processes would wait for each other, spinning. Tests
 # of threads say how many they want.
 PYTEST := OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest --numprocesses auto
-# Of the kernels' tests, those that are the same for every instruction set: two files, and those of the eager formulas.
-ANY_ISA := tests/kernels/test_backends.py tests/kernels/test_refusals.py
-COMPILED_ALONE := '-knot(eager)'
-OTHERS := $(filter-out tests/kernels tests/packaging,$(wildcard tests/*))
+# Tests of what the kernels compute and touch, for each instruction set; the formulas of other backends are the same for all.
+OF_EACH_ISA := $(addprefix tests/kernels/test_,values.py non_finite.py zero_sizes.py bounds.py threads.py \
+    random_shapes.py memory.py ops.py::test_only_the_gradients_asked_for_are_made)
+COMPILED_ALONE := -k "not eager and not stock"
+OF_ANY_ISA := $(filter-out tests/packaging tests/kernels %.py,$(wildcard tests/*)) \
+    $(filter-out $(OF_EACH_ISA),$(wildcard tests/kernels/test_*.py))
+# A command for each instruction set but the best, side by side; what one says comes in one piece.
+for_other_isas = $(BIN)/python -m tryon_kernels --variants | tail -n +2 | xargs --max-procs 0 --replace sh -c \
+    'export TRYON_KERNELS_ISA={}; said=$$($(1) 2>&1); status=$$?; printf "kernels for %s\n%s\n" {} "$$said"; exit $$status'
 
 # What a file's tests share, as a compiled kernel or a trained model, is made once: a file is one process's.
 test: $(VENV)/.tested
-	$(PYTEST) --dist loadfile $(OTHERS) $(ANY_ISA)
+	$(PYTEST) --dist loadfile $(OF_ANY_ISA)
 	$(BIN)/python -m pytest tests/packaging
-	set -e; chosen=; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
-	  echo "kernels for $$variant"; \
-	  TRYON_KERNELS_ISA=$$variant $(PYTEST) tests/kernels $(addprefix --ignore ,$(ANY_ISA)) $$chosen; \
-	  chosen=$(COMPILED_ALONE); \
-	done
+	$(PYTEST) $(OF_EACH_ISA)
+	$(call for_other_isas,$(PYTEST) --numprocesses 0 $(OF_EACH_ISA) $(COMPILED_ALONE))
 
 # The kernels' values; that they compile for GPUs is in `make test`.
 INTERPRETED := test_triton.py test_non_finite.py \
@@ -108,9 +110,7 @@ sanitize: $(VENV)/.tested
 	cp -r setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
 	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	$(ON_SANITIZED) $(PYTEST) tests/kernels -k 'not compile and not report'
-	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants | tail -n +2); do \
-	  echo "values for $$variant"; ($(ON_SANITIZED) TRYON_KERNELS_ISA=$$variant $(PYTEST) $(SANITIZED_VALUES) $(COMPILED_ALONE)); \
-	done
+	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE))
 
 # The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads, then values under sanitizers.
 CUDA_ON_CPU := build/cuda_on_cpu
