@@ -22,7 +22,7 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1' LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
 .PHONY: help demo test wheel triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 mutants lint style types \
-    layout check clean
+    layout objects check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
@@ -30,6 +30,7 @@ help:
 	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads and under sanitizers'
+	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has it for the most different ones'
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
@@ -72,6 +73,9 @@ INTERPRETED := test_triton.py test_non_finite.py \
     test_selected_kernels.py::test_a_compiled_graph_chooses_when_it_runs
 triton: $(VENV)/.tested
 	TRITON_INTERPRET=1 $(PYTEST) $(addprefix tests/kernels/,$(INTERPRETED))
+
+objects: $(VENV)/.tested
+	$(PYTEST) --dist loadfile tests/triton/test_objects.py tests/cuda/test_objects.py -m 'twins or not twins'
 
 # Takes the machine as it is: no environment, nothing installed, no network. GPU_CHECK has options for it, as
 # `--leave-out cuda`; `--help` lists them.

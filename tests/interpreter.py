@@ -16,12 +16,16 @@ _FORKING = """
 import json, os, runpy, sys, traceback
 import torch, torch._decomp.decompositions_for_jvp, torch._dynamo.aot_compile, torch.testing
 
-def run(option, program, *arguments):
-    sys.argv = [option, *arguments]
-    if option == "-c":
-        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+def run(first, *arguments):
+    sys.argv = [first, *arguments]
+    if first == "-c":
+        code = compile(sys.argv.pop(1), "<string>", "exec")
+        exec(code, {"__name__": "__main__"})
+    elif first == "-m":
+        runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
     else:
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
+        sys.path.insert(0, os.path.dirname(first))
+        runpy.run_path(first, run_name="__main__")
 
 def status_of(arguments):
     try:
@@ -59,7 +63,7 @@ def _forking() -> subprocess.Popen[str]:
 def python(
     *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """What `python -c CODE ...` or `python -m MODULE ...` comes to, where torch is imported but nothing of ours is."""
+    """What `python ...` comes to where torch is imported, but nothing of ours: with `-c`, `-m` or a file."""
     process = _forking()
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
