@@ -26,7 +26,9 @@ def main(command: Sequence[str]) -> None:
     if "-c" not in command:
         os.execvp(command[0], command)
     place = command.index("-o") + 1
-    kept = FOLDER / f"{hashlib.sha256(shlex.join([*command[: place - 1], *command[place + 1 :]]).encode()).hexdigest()}.o"
+    kept = (
+        FOLDER / f"{hashlib.sha256(shlex.join([*command[: place - 1], *command[place + 1 :]]).encode()).hexdigest()}.o"
+    )
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         compile_object([*command[:place], str(kept), *command[place + 1 :]], kept)
