@@ -51,7 +51,7 @@ PYTEST := OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest --numprocesses au
 # Tests of what the kernels compute and touch, for each instruction set; the formulas of other backends are the same for all.
 OF_EACH_ISA := $(addprefix tests/kernels/test_,values.py non_finite.py zero_sizes.py bounds.py threads.py \
     random_shapes.py memory.py ops.py::test_only_the_gradients_asked_for_are_made)
-COMPILED_ALONE := -k "not eager and not stock"
+COMPILED_ALONE := -k "not eager and not stock and not reference_is"
 OF_ANY_ISA := $(filter-out tests/packaging tests/kernels %.py,$(wildcard tests/*)) \
     $(filter-out $(OF_EACH_ISA),$(wildcard tests/kernels/test_*.py))
 # A command for each instruction set but the best, side by side; what one says comes in one piece.
@@ -106,7 +106,7 @@ large: $(VENV)/.tested
 
 # For the best instruction set all tests that call kernels in ways of their own, values and bounds for the others.
 SANITIZED_CALLS := $(filter-out %/test_private.py %/test_selection.py,$(wildcard tests/kernels/test_*.py)) \
-    -k "not eager and not stock and not compile and not report and not torchs_rules"
+    -k "not eager and not stock and not reference_is and not compile and not report and not torchs_rules"
 SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py tests/kernels/test_bounds.py
 ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
     LD_PRELOAD="$(SANITIZER_LIBRARIES)"
