@@ -104,10 +104,10 @@ fuzz: $(VENV)/.tested
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
 
-# For the best instruction set all tests that call kernels in ways of their own, values and bounds for the others.
+# For the best instruction set all tests that call kernels in ways of their own, values for the others.
 SANITIZED_CALLS := $(filter-out %/test_private.py %/test_selection.py,$(wildcard tests/kernels/test_*.py)) \
     -k "not eager and not stock and not reference_is and not compile and not report and not torchs_rules"
-SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py tests/kernels/test_bounds.py
+SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
     LD_PRELOAD="$(SANITIZER_LIBRARIES)"
 sanitize: $(VENV)/.tested
@@ -125,10 +125,10 @@ ORDERED := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 cuda: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU)
 	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) $(PYTEST) tests/kernels
-	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) HOST_RUN_ORDER=backward $(PYTEST) $(ORDERED)
+	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) HOST_RUN_ORDER=backward $(PYTEST) --numprocesses 0 $(ORDERED)
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_SANITIZED) $(SANITIZERS)
 	cd $(CUDA_SANITIZED) && PYTHONPATH=$(abspath $(CUDA_SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
-	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) $(ORDERED)
+	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) --numprocesses 0 $(ORDERED)
 
 # One change of the code after the other, each of which a test must notice.
 mutants: $(VENV)/.tested
