@@ -31,7 +31,7 @@ def main(command: Sequence[str]) -> None:
     )
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        compile_object([*command[:place], str(kept), *command[place + 1 :]], kept)
+        compile_object([*command[:place], str(kept), *command[place + 1 :]], kept, noting="-MD")
     except RuntimeError as error:
         sys.exit(str(error))
     shutil.copy(kept, command[place])
