@@ -110,10 +110,11 @@ SANITIZED_CALLS := $(filter-out %/test_private.py %/test_selection.py,$(wildcard
 SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
     LD_PRELOAD="$(SANITIZER_LIBRARIES)"
+SANITIZED_FILES := setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests
 sanitize: $(VENV)/.tested
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
-	cp -r setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
+	tar --create --exclude __pycache__ $(SANITIZED_FILES) | tar --extract --directory $(SANITIZED)
 	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	$(ON_SANITIZED) $(PYTEST) $(SANITIZED_CALLS)
 	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE))
