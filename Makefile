@@ -22,7 +22,7 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1' LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
 .PHONY: help demo test wheel triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 mutants lint style types \
-    layout check clean
+    layout objects check clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
@@ -30,6 +30,7 @@ help:
 	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads and under sanitizers'
+	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has it for the most different ones'
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
@@ -47,20 +48,22 @@ demo: $(VENV)/.installed
 # A test process for each core, with one thread: those of several processes would wait for each other, spinning. Tests
 # of threads say how many they want.
 PYTEST := OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest --numprocesses auto
-# Of the kernels' tests, those that are the same for every instruction set: two files, and those of the eager formulas.
-ANY_ISA := tests/kernels/test_backends.py tests/kernels/test_refusals.py
-COMPILED_ALONE := '-knot(eager)'
-OTHERS := $(filter-out tests/kernels tests/packaging,$(wildcard tests/*))
+# Tests of what the kernels compute and touch, for each instruction set; the formulas of other backends are the same for all.
+OF_EACH_ISA := $(addprefix tests/kernels/test_,values.py non_finite.py zero_sizes.py bounds.py threads.py \
+    random_shapes.py memory.py ops.py::test_only_the_gradients_asked_for_are_made)
+COMPILED_ALONE := -k "not eager and not stock and not reference_is"
+OF_ANY_ISA := $(filter-out tests/packaging tests/kernels %.py,$(wildcard tests/*)) \
+    $(filter-out $(OF_EACH_ISA),$(wildcard tests/kernels/test_*.py))
+# A command for each instruction set but the best, side by side; what one says comes in one piece.
+for_other_isas = $(BIN)/python -m tryon_kernels --variants | tail -n +2 | xargs --max-procs 0 --replace sh -c \
+    'export TRYON_KERNELS_ISA={}; said=$$($(1) 2>&1); status=$$?; printf "kernels for %s\n%s\n" {} "$$said"; exit $$status'
 
 # What a file's tests share, as a compiled kernel or a trained model, is made once: a file is one process's.
 test: $(VENV)/.tested
-	$(PYTEST) --dist loadfile $(OTHERS) $(ANY_ISA)
+	$(PYTEST) --dist loadfile $(OF_ANY_ISA)
 	$(BIN)/python -m pytest tests/packaging
-	set -e; chosen=; for variant in $$($(BIN)/python -m tryon_kernels --variants); do \
-	  echo "kernels for $$variant"; \
-	  TRYON_KERNELS_ISA=$$variant $(PYTEST) tests/kernels $(addprefix --ignore ,$(ANY_ISA)) $$chosen; \
-	  chosen=$(COMPILED_ALONE); \
-	done
+	$(PYTEST) $(OF_EACH_ISA)
+	$(call for_other_isas,$(PYTEST) --numprocesses 0 $(OF_EACH_ISA) $(COMPILED_ALONE))
 
 # The kernels' values; that they compile for GPUs is in `make test`.
 INTERPRETED := test_triton.py test_non_finite.py \
@@ -70,6 +73,9 @@ INTERPRETED := test_triton.py test_non_finite.py \
     test_selected_kernels.py::test_a_compiled_graph_chooses_when_it_runs
 triton: $(VENV)/.tested
 	TRITON_INTERPRET=1 $(PYTEST) $(addprefix tests/kernels/,$(INTERPRETED))
+
+objects: $(VENV)/.tested
+	$(PYTEST) --dist loadfile tests/triton/test_objects.py tests/cuda/test_objects.py -m 'twins or not twins'
 
 # Takes the machine as it is: no environment, nothing installed, no network. GPU_CHECK has options for it, as
 # `--leave-out cuda`; `--help` lists them.
@@ -98,19 +104,20 @@ fuzz: $(VENV)/.tested
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
 
-# All kernel tests for the best instruction set, values and bounds for the others.
-SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py tests/kernels/test_bounds.py
+# For the best instruction set all tests that call kernels in ways of their own, values for the others.
+SANITIZED_CALLS := $(filter-out %/test_private.py %/test_selection.py,$(wildcard tests/kernels/test_*.py)) \
+    -k "not eager and not stock and not reference_is and not compile and not report and not torchs_rules"
+SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
     LD_PRELOAD="$(SANITIZER_LIBRARIES)"
+SANITIZED_FILES := setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests
 sanitize: $(VENV)/.tested
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
-	cp -r setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests $(SANITIZED)
+	tar --create --exclude __pycache__ $(SANITIZED_FILES) | tar --extract --directory $(SANITIZED)
 	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	$(ON_SANITIZED) $(PYTEST) tests/kernels -k 'not compile and not report'
-	set -e; for variant in $$($(BIN)/python -m tryon_kernels --variants | tail -n +2); do \
-	  echo "values for $$variant"; ($(ON_SANITIZED) TRYON_KERNELS_ISA=$$variant $(PYTEST) $(SANITIZED_VALUES) $(COMPILED_ALONE)); \
-	done
+	$(ON_SANITIZED) $(PYTEST) $(SANITIZED_CALLS)
+	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE))
 
 # The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads, then values under sanitizers.
 CUDA_ON_CPU := build/cuda_on_cpu
@@ -119,10 +126,10 @@ ORDERED := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 cuda: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU)
 	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) $(PYTEST) tests/kernels
-	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) HOST_RUN_ORDER=backward $(PYTEST) $(ORDERED)
+	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) HOST_RUN_ORDER=backward $(PYTEST) --numprocesses 0 $(ORDERED)
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_SANITIZED) $(SANITIZERS)
 	cd $(CUDA_SANITIZED) && PYTHONPATH=$(abspath $(CUDA_SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
-	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) $(ORDERED)
+	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) --numprocesses 0 $(ORDERED)
 
 # One change of the code after the other, each of which a test must notice.
 mutants: $(VENV)/.tested
@@ -176,8 +183,9 @@ $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	$(BIN)/python -m tryon_kernels
 	touch $@
 
-# Tests of kernels that did not compile would pass without them.
+# Tests of kernels that did not compile would pass without them. The objects are kept for the wheel that is tested.
+KEEPING := $(abspath $(BIN))/python $(CURDIR)/tests/packaging/kept_objects.py $(if $(filter default,$(origin CXX)),c++,$(CXX))
 $(VENV)/.tested: $(VENV)/.torch $(SOURCES)
-	TRYON_KERNELS_CPP=1 $(PIP) install --editable '.[evaluate,test,dev]'
+	TRYON_KERNELS_CPP=1 CXX='$(KEEPING)' $(PIP) install --editable '.[evaluate,test,dev]'
 	$(BIN)/python -m tryon_kernels
 	touch $(VENV)/.installed $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,14 @@ def expected(kernel: str) -> Kernel:
     return found
 
 
-@pytest.fixture(params=architectures())
+TWINS = ("sm_86", "sm_100")  # code as for sm_80 and sm_90; of shared memory there is as much as on sm_120, or more
+
+
+def marked(architecture: str) -> Any:
+    return pytest.param(architecture, marks=pytest.mark.twins if architecture in TWINS else ())
+
+
+@pytest.fixture(params=map(marked, architectures()))
 def architecture(request: pytest.FixtureRequest) -> str:
     return request.param
 

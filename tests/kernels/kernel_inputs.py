@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from tryon_kernels import eager
 from tryon_kernels.availability import DEVICE_TYPES, HOST_RUN, INTERPRETED
 
 OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
+SLOPES = {"correlation": 2, "warp_correlation": 1}  # which of an op's options is the negative slope
 POSITIONS = {"warp": 1, "grid_sample": 1, "warp_correlation": 2}  # which of an op's tensors holds positions
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -76,7 +78,7 @@ class Case:
     @property
     def negative_slope(self) -> float | None:
         """Of the leaky ReLU, for ops that have one."""
-        place = {"correlation": 2, "warp_correlation": 1}.get(self.op)
+        place = SLOPES.get(self.op)
         return None if place is None else self.options[place]
 
     @property
@@ -86,17 +88,9 @@ class Case:
 
     def output_gradient(self) -> Tensor:
         """A gradient for the output: 0 where rounding may decide which of two slopes a value takes."""
-        gradient = output_gradient(self.reference(*self.tensors))
-        if self.negative_slope is None:
-            return gradient
-        wide = [tensor.double() for tensor in self.tensors]
-        if self.op == "correlation":
-            radius, stride, _, mean = self.options
-            before = eager.correlation(*wide, radius, stride, None, mean)
-        else:
-            radius, _, *sampling = self.options
-            before = eager.warp_correlation(*wide, radius, None, *sampling)
-        return gradient * (before.abs() > self._unsure_sign())
+        before = _before_the_slope(self.op, self.options, Numbers.of(self.tensors))
+        gradient = output_gradient(before.to(self.tensors[0].dtype))
+        return gradient if self.negative_slope is None else gradient * (before.abs() > self._unsure_sign())
 
     def _unsure_sign(self) -> float:
         """How close to 0 a mean, or sum, of products of numbers in (-1, 1) may change its sign, or be stored as 0."""
@@ -297,8 +291,7 @@ def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> N
     storing adds eps of the stored dtype. A position of size p is off by a few eps * p, and moves a sample, whose
     neighbours lie in (-1, 1), by at most twice that.
     """
-    wide = tuple(tensor.double() for tensor in case.tensors)
-    expected = run(case.reference, wide, grad_output.double(), CPU)
+    expected = _expected(case.op, case.options, Numbers.of((*case.tensors, grad_output)))
     stored = case.tensors[0].dtype
     step = torch.finfo(torch.float64 if stored == torch.float64 else torch.float32).eps
     channels, height, width = case.tensors[0].shape[1:]
@@ -318,7 +311,7 @@ def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> N
             check(name, actual, target, count + 2, scale * count / channels)
         return
     around = 8 * (max(height, width, *result.output.shape[2:]) + 2)  # four roundings of a position, two neighbours
-    most = most_hits(case, wide)
+    most = _most_hits(case.op, case.options, Numbers.of(case.tensors))
     scale = 1 if case.op == "warp" else max(height, width) / 2
     if case.op == "warp_correlation":
         # The warped map and its gradient are rounded once more: by half an eps each, as the result's storing is.
@@ -336,11 +329,48 @@ def assert_within_rounding(case: Case, result: Result, grad_output: Tensor) -> N
     check("positions", result.gradients[1], expected.gradients[1], around + channels, 2 * channels * scale)
 
 
-def most_hits(case: Case, wide: tuple[Tensor, ...]) -> float:
+# Tests that differ only in dtype, layout or backend ask for the same numbers.
+remembered = lru_cache(maxsize=500)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Tensors in float64, which are equal where their numbers are, however they lay in memory."""
+
+    digest: bytes
+    tensors: tuple[Tensor, ...] = field(compare=False)
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> Numbers:
+        wide = tuple(tensor.detach().double().cpu().contiguous() for tensor in tensors)
+        digest = hashlib.sha256(repr([tensor.shape for tensor in wide]).encode())
+        for tensor in wide:
+            digest.update(tensor.numpy().tobytes())
+        return cls(digest.digest(), wide)
+
+
+@remembered
+def _before_the_slope(op: str, options: tuple[Any, ...], inputs: Numbers) -> Tensor:
+    """The reference's output; a volume's as it is before the leaky ReLU."""
+    case = Case(op, "", inputs.tensors, options)
+    if case.negative_slope is not None:
+        place = SLOPES[op]
+        options = (*options[:place], None, *options[place + 1 :])
+    return getattr(eager, op)(*inputs.tensors, *options)
+
+
+@remembered
+def _expected(op: str, options: tuple[Any, ...], inputs_and_gradient: Numbers) -> Result:
+    *tensors, grad_output = inputs_and_gradient.tensors
+    return run(Case(op, "", tuple(tensors), options).reference, tuple(tensors), grad_output, CPU)
+
+
+@remembered
+def _most_hits(op: str, options: tuple[Any, ...], inputs: Numbers) -> float:
     """The largest total weight with which one pixel is sampled."""
-    image, at = torch.ones_like(wide[0]), wide[-1]
-    options = case.options[2:] if case.op == "warp_correlation" else case.options
-    sample = eager.warp if case.op == "warp" else eager.grid_sample
+    image, at = torch.ones_like(inputs.tensors[0]), inputs.tensors[-1]
+    options = options[2:] if op == "warp_correlation" else options
+    sample = eager.warp if op == "warp" else eager.grid_sample
     image.requires_grad_()
     (hits,) = torch.autograd.grad(sample(image, at, *options).sum(), image)
     return hits.abs().max().item() if hits.numel() else 0.0

@@ -15,6 +15,7 @@ import torch
 from kernel_inputs import COMPILED, CPU_LIBRARY
 
 import tryon_kernels as tk
+from tests import interpreter
 from tryon_kernels import ops, pins
 from tryon_kernels.availability import missing
 from tryon_kernels.gpu import choice
@@ -42,6 +43,10 @@ def test_triton_asks_for_a_gpu() -> None:
     reason = "torch finds no GPU|Triton is not installed"
     with pytest.raises(RuntimeError, match=f'"triton" is not available: ({reason})'), tk.use_backend("triton"):
         pass
+
+
+def python(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    return interpreter.python(*arguments, cwd=cwd, environment={**os.environ, **variables})
 
 
 def test_the_report_says_that_tritons_interpreter_serves_cpu_tensors() -> None:
@@ -86,11 +91,6 @@ def test_the_report_names_every_backend_and_the_reason_for_each_one_missing() ->
     assert result.stdout.strip() == report()
     for name in ("stock", "eager", "cpp", "triton", "cuda"):
         assert re.search(rf"^{name} +(not available: )?\S", result.stdout, re.MULTILINE)
-
-
-def python(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    command, environment = [sys.executable, *arguments], {**os.environ, **variables}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, check=False)
 
 
 def test_every_instruction_set_is_reported_with_what_becomes_of_it() -> None:

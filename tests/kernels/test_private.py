@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from kernel_inputs import COMPILED, CPU_LIBRARY
+
+from tests.interpreter import python
 
 pytestmark = pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
 
@@ -93,7 +92,6 @@ print("right")
 @pytest.mark.parametrize("becomes", ["missing", "something else"])
 @pytest.mark.parametrize("name", NAMES)
 def test_calls_are_right_without_a_private_name(name: str, becomes: str) -> None:
-    command = [sys.executable, "-c", SCRIPT, name, becomes]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = python("-c", SCRIPT, name, becomes)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "right"

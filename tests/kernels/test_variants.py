@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 import pytest
 from kernel_inputs import COMPILED, CPU_LIBRARY
 
+from tests.interpreter import python
 from tryon_kernels.libraries import CPP, variants
 
 pytestmark = pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
@@ -33,8 +33,7 @@ def after_loading(code: str, asked: str | None) -> subprocess.CompletedProcess[s
     environment = {name: value for name, value in os.environ.items() if name != "TRYON_KERNELS_ISA"}
     if asked is not None:
         environment["TRYON_KERNELS_ISA"] = asked
-    command = [sys.executable, "-c", LOADED + code, str(CPP)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return python("-c", LOADED + code, str(CPP), environment=environment)
 
 
 def printed(code: str, asked: str | None) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.packaging import kept_objects
 from tests.packaging.building import Environment, StandIn, build_wheel, copy_of_the_source
 
 
@@ -13,7 +14,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package's wheel, of a build with all kernels; in a path with spaces, as all here."""
     folder = tmp_path_factory.mktemp("a wheel")
     source = copy_of_the_source(folder / "source")
-    return build_wheel(source, folder, TRYON_KERNELS_CPP="1", TRYON_KERNELS_CUDA="", TORCH_CUDA_ARCH_LIST="9.0")
+    options = {"TRYON_KERNELS_CPP": "1", "TRYON_KERNELS_CUDA": "", "TORCH_CUDA_ARCH_LIST": "9.0"}
+    return build_wheel(source, folder, CXX=kept_objects.CXX, **options)
 
 
 @pytest.fixture

@@ -20,7 +20,18 @@ pytestmark = pytest.mark.packaging
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution of this checkout, unpacked."""
     folder = tmp_path_factory.mktemp("a source distribution")
-    built = ("*.so", "_build.json", "__pycache__", "*.egg-info", ".git", ".venv", "build", "dist", ".*_cache")
+    built = (
+        "*.so",
+        "_build.json",
+        "__pycache__",
+        "*.egg-info",
+        ".git",
+        ".venv",
+        "build",
+        "dist",
+        ".*_cache",
+        ".hypothesis",
+    )
     source = shutil.copytree(ROOT, folder / "checkout", ignore=shutil.ignore_patterns(*built))
     command = [sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", str(folder)]
     subprocess.run(command, cwd=source, env=variables(source), check=True, capture_output=True)

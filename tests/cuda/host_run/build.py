@@ -43,9 +43,12 @@ def _object(compiler: Sequence[str], source: Path, file: Path) -> Path:
     return file
 
 
-def compile_object(command: Sequence[str], file: Path) -> None:
-    """Run the compiler, unless the same command made this object from files of the same contents."""
-    command = [*command, "-MMD", "-MF", str(file.with_suffix(".d"))]
+def compile_object(command: Sequence[str], file: Path, noting: str = "-MMD") -> None:
+    """Run the compiler, unless the same command made this object from files of the same contents.
+
+    Of system headers, as torch's are, it knows where they are noted too: with -MD.
+    """
+    command = [*command, noting, "-MF", str(file.with_suffix(".d"))]
     record = file.with_suffix(".made_from")
     if not (file.exists() and record.exists() and record.read_text() == _digest(command, file)):
         record.unlink(missing_ok=True)
@@ -54,7 +57,7 @@ def compile_object(command: Sequence[str], file: Path) -> None:
 
 
 def _digest(command: Sequence[str], file: Path) -> str:
-    """Of the command and of all files that the compiler noted as read for an object; system headers it leaves out."""
+    """Of the command and of all files that the compiler noted as read for an object."""
     noted = file.with_suffix(".d").read_text().partition(":")[2]
     digest = hashlib.sha256(shlex.join(command).encode())
     for name in shlex.split(noted.replace("\\\n", " ")):
