@@ -114,12 +114,27 @@ void sum_products(int64_t count, int64_t steps, const RowBytes& bytes, const Lef
   }
 }
 
+// Pixels of two planes to pairs; the last vector may overlap the one before.
+inline void pair_planes(const BFloat16* low, const BFloat16* high, int64_t columns, Pair* to) {
+  for (int64_t start = 0; start < columns; start += kFloats) {
+    const int64_t x = std::min(start, columns - kFloats);
+    const auto first = __builtin_convertvector(load<Halves>(low + x), Words);
+    const auto second = __builtin_convertvector(load<Halves>(high + x), Words);
+    store(to + x, first | second << 16);
+  }
+}
+
 // Channels in pairs, those of neighbouring pixels side by side.
 inline void pack_pairs(const Pixels<const BFloat16>& from, int64_t channels, int64_t columns, Pair* to, int64_t step) {
   const int64_t whole = channels / 2;
   if (from.channel == 1 && from.column % 2 == 0 && std::min(whole, columns) >= kLanes<float>) {
     transpose_rows(reinterpret_cast<const float*>(from.data), from.column / 2, reinterpret_cast<float*>(to), step,
                    columns, whole);
+  } else if (from.column == 1 && columns >= kFloats) {
+    for (int64_t pair = 0; pair < whole; ++pair) {
+      const BFloat16* const low = from.data + 2 * pair * from.channel;
+      pair_planes(low, low + from.channel, columns, to + pair * step);
+    }
   } else {
     for (int64_t pair = 0; pair < whole; ++pair) {
       const BFloat16* low = from.data + 2 * pair * from.channel;
@@ -196,8 +211,7 @@ class MatrixForward {
       : sizes_(sizes),
         packing_(sizes),
         around_(workspace.take<Pair>(PairsAround::size(sizes, packing_))),
-        row_(workspace.take<Pair>(packing_.row())),
-        pixels_(workspace.take<Pair>(packing_.columns * packing_.pairs)),
+        pixels_(workspace.take<BFloat16>(packing_.columns * 2 * packing_.pairs)),
         volume_(workspace.take<float>(sizes.band_rows * packing_.volume.row())),
         // A pixel's sums are read a vector at a time, beyond the last.
         sums_(workspace.take<float>(packing_.products * kMatrixRows * kMatrixColumns + kLanes<float>)),
@@ -207,7 +221,7 @@ class MatrixForward {
   void run(const RowSource<BFloat16>& first, const Image<const BFloat16>& second,
            const Activation<BFloat16>& activation, const Image<BFloat16>& output, int64_t begin, int64_t end) {
     PairsAround around(sizes_, packing_, second, around_);
-    std::fill_n(row_, packing_.row(), Pair{0});
+    std::fill_n(pixels_, packing_.columns * 2 * packing_.pairs, BFloat16{0});
     for (int64_t index = begin; index < end; ++index) {
       const Strip strip(sizes_, packing_.strips, index);
       around.move_to(strip);
@@ -217,9 +231,7 @@ class MatrixForward {
         const void* pixels = from.data;
         int64_t pixel_bytes = from.column * static_cast<int64_t>(sizeof(BFloat16));
         if (from.channel != 1 || sizes_.channels % kMatrixDepth != 0 || strip.width() < kMatrixRows) {
-          pack_pairs(from, sizes_.channels, strip.width(), row_, packing_.step);
-          transpose_rows(reinterpret_cast<const float*>(row_), packing_.step, reinterpret_cast<float*>(pixels_),
-                         packing_.pairs, packing_.pairs, packing_.columns);
+          copy_pixels(from, Pixels<BFloat16>{pixels_, 1, 2 * packing_.pairs}, sizes_.channels, strip.width());
           pixels = pixels_;
           pixel_bytes = packing_.pairs * static_cast<int64_t>(sizeof(Pair));
         }
@@ -269,7 +281,8 @@ class MatrixForward {
 
   const CorrelationSizes& sizes_;
   const MatrixPacking packing_;
-  Pair *const around_, *const row_, *const pixels_;
+  Pair* const around_;
+  BFloat16* const pixels_;
   float *const volume_, *const sums_;
   const Pair** const neighbours_;
   float** const block_sums_;
