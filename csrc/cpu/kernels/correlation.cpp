@@ -386,9 +386,9 @@ constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forwar
                                          kRowsOfPlanes};
 
 #if defined(TRYON_KERNELS_HAS_AMX_TABLE)
-// Most of a matrix would be for nothing in a row of fewer pixels. The gradients stay with vectors, for matrices were no
+// Most of a matrix would be for nothing in a row of fewer pixels than a patch has. The gradients stay with vectors, for matrices were no
 // quicker there: a neighbour's channels serve 16 pixels only, and loading them takes longer than multiplying.
-bool suits_matrices(const CorrelationSizes& sizes) { return sizes.width >= kMatrixRows; }
+bool suits_matrices(const CorrelationSizes& sizes) { return sizes.width >= kPatchColumns; }
 
 constexpr CorrelationKernels<BFloat16> kMatrixKernels{
     [](const CorrelationSizes& sizes) {

@@ -114,58 +114,85 @@ void sum_products(int64_t count, int64_t steps, const RowBytes& bytes, const Lef
   }
 }
 
-// Pixels of two planes to pairs; the last vector may overlap the one before.
+// Channels in pairs, those of neighbouring pixels side by side: whole vectors, which may overlap those before, or are
+// filled with zeros where there are fewer pixels than one holds.
 inline void pair_planes(const BFloat16* low, const BFloat16* high, int64_t columns, Pair* to) {
   for (int64_t start = 0; start < columns; start += kFloats) {
-    const int64_t x = std::min(start, columns - kFloats);
-    const auto first = __builtin_convertvector(load<Halves>(low + x), Words);
-    const auto second = __builtin_convertvector(load<Halves>(high + x), Words);
-    store(to + x, first | second << 16);
+    const int64_t x = std::max<int64_t>(0, std::min(start, columns - kFloats));
+    const auto bits = [&](const BFloat16* from) { return (Words)load_wide(from + x, columns); };
+    store(to + x, bits(high) | (Words)((Lanes<uint32_t, kFloats>)bits(low) >> 16));
   }
 }
 
-// Channels in pairs, those of neighbouring pixels side by side.
-inline void pack_pairs(const Pixels<const BFloat16>& from, int64_t channels, int64_t columns, Pair* to, int64_t step) {
-  const int64_t whole = channels / 2;
-  if (from.channel == 1 && from.column % 2 == 0 && std::min(whole, columns) >= kLanes<float>) {
-    transpose_rows(reinterpret_cast<const float*>(from.data), from.column / 2, reinterpret_cast<float*>(to), step,
-                   columns, whole);
-  } else if (from.column == 1 && columns >= kFloats) {
-    for (int64_t pair = 0; pair < whole; ++pair) {
-      const BFloat16* const low = from.data + 2 * pair * from.channel;
-      pair_planes(low, low + from.channel, columns, to + pair * step);
+inline void pair_channels(const BFloat16* from, int64_t pixel_step, int64_t pairs, int64_t columns, Pair* to,
+                          int64_t step) {
+  for (int64_t start = 0; start < columns; start += kFloats) {
+    const int64_t x = std::max<int64_t>(0, std::min(start, columns - kFloats));
+    for (int64_t next = 0; next < pairs; next += kFloats) {
+      const int64_t pair = std::min(next, pairs - kFloats);
+      Vector<float> square[kFloats] = {};
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kFloats; ++i)
+        if (x + i < columns) square[i] = load<Vector<float>>(from + (x + i) * pixel_step + 2 * pair);
+      transpose<float>(square);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kFloats; ++i) store(to + (pair + i) * step + x, square[i]);
     }
+  }
+}
+
+// A row of the image to each `to(row)`, beyond which a vector may be filled up.
+template <class Rows>
+void pack_pairs(const Image<const BFloat16>& from, int64_t channels, int64_t rows, int64_t columns, int64_t step,
+                const Rows& to) {
+  const int64_t whole = channels / 2;
+  if (from.channel == 1 && whole >= kFloats) {
+    for (int64_t y = 0; y < rows; ++y) pair_channels(from.data + y * from.row, from.column, whole, columns, to(y), step);
   } else {
     for (int64_t pair = 0; pair < whole; ++pair) {
-      const BFloat16* low = from.data + 2 * pair * from.channel;
-      for (int64_t x = 0; x < columns; ++x)
-        to[pair * step + x] = Pair{low[x * from.column].bits} | Pair{low[x * from.column + from.channel].bits} << 16;
+      for (int64_t y = 0; y < rows; ++y) {
+        const auto low = pixels_of(from, 0, 2 * pair, y, 0), high = pixels_of(from, 0, 2 * pair + 1, y, 0);
+        Pair* const pairs = to(y) + pair * step;
+        if (from.column == 1) {
+          pair_planes(low.data, high.data, columns, pairs);
+        } else {
+          for (int64_t x = 0; x < columns; ++x)
+            pairs[x] = Pair{low.data[x * low.column].bits} | Pair{high.data[x * high.column].bits} << 16;
+        }
+      }
     }
   }
   if (channels % 2 == 0) return;
-  for (int64_t x = 0; x < columns; ++x)
-    to[whole * step + x] = from.data[(channels - 1) * from.channel + x * from.column].bits;
+  for (int64_t y = 0; y < rows; ++y) {
+    const auto last = pixels_of(from, 0, channels - 1, y, 0);
+    for (int64_t x = 0; x < columns; ++x) to(y)[whole * step + x] = last.data[x * last.column].bits;
+  }
 }
+
+// The pixels that are multiplied at once: a wide patch has few neighbours in reach, and narrow maps have room for it.
+// Its matrix has the pixels of a column one after the other.
+constexpr int64_t kPatchRows = 2, kPatchColumns = kMatrixRows / kPatchRows;
 
 // Sizes for one call.
 struct MatrixPacking {
   Strips strips;
   int64_t pairs;          // of channels, for whole matrices
-  int64_t blocks;         // matrices of neighbours in reach of one of pixels
-  int64_t columns, step;  // of a strip, for whole matrices; from pair to pair
-  int64_t products;       // matrices of sums for 16 pixels
-  Packed<float> volume;
+  int64_t blocks;         // matrices of neighbours in reach of a patch, of each row
+  int64_t columns, step;  // of a strip, for whole patches; from pair to pair
+  Packed<BFloat16> pixels, volume;
 
   explicit MatrixPacking(const CorrelationSizes& sizes)
       : strips(sizes, odd_lines<float>(sizes.channels) * static_cast<int64_t>(sizeof(float))),
         pairs(round_up(std::max<int64_t>(1, sizes.channels), kMatrixDepth) / 2),
-        blocks(1 + parts(2 * sizes.radius, kMatrixRows)),
-        columns(round_up(std::min(strips.width, sizes.width), kMatrixRows)),
-        step(odd_lines<float>(columns + (blocks - 1) * kMatrixRows)),
-        products(sizes.side() * blocks),
-        volume{sizes.side() * sizes.side(), odd_lines<float>(sizes.side() * sizes.side() + kLanes<float>), columns} {}
+        blocks(parts(kPatchColumns + 2 * sizes.radius, kMatrixColumns)),
+        columns(round_up(std::min(strips.width, sizes.width), kPatchColumns)),
+        step(odd_lines<float>(columns + blocks * kMatrixColumns)),
+        pixels{sizes.channels, 2 * pairs, kPatchRows * columns},
+        // A pixel's numbers are stored a vector at a time, beyond the last.
+        volume{sizes.side() * sizes.side(), odd_lines<BFloat16>(sizes.side() * sizes.side() + kFloats), columns} {}
 
   int64_t row() const { return pairs * step; }
+  int64_t products(const CorrelationSizes& sizes) const { return (sizes.side() + kPatchRows - 1) * blocks; }
 };
 
 // The rows around a strip, as pairs, with zeros outside.
@@ -186,9 +213,8 @@ class PairsAround {
     ring_.move_to(
         strip, [&](int64_t y) { std::fill_n(slot(y), packing_.row(), Pair{0}); },
         [&](int64_t first, int64_t last) {
-          for (int64_t y = first; y < last; ++y)
-            pack_pairs(pixels_of(from_, strip.image, 0, y, begin), sizes_.channels, end - begin, slot(y) + begin - left,
-                       packing_.step);
+          pack_pairs(starting_at(from_, strip.image, first, begin), sizes_.channels, last - first, end - begin,
+                     packing_.step, [&](int64_t y) { return slot(first + y) + begin - left; });
         });
   }
 
@@ -211,34 +237,28 @@ class MatrixForward {
       : sizes_(sizes),
         packing_(sizes),
         around_(workspace.take<Pair>(PairsAround::size(sizes, packing_))),
-        pixels_(workspace.take<BFloat16>(packing_.columns * 2 * packing_.pairs)),
-        volume_(workspace.take<float>(sizes.band_rows * packing_.volume.row())),
+        pixels_(workspace.take<BFloat16>(pixels_size())),
+        volume_(workspace.take<BFloat16>(sizes.band_rows * packing_.volume.row())),
         // A pixel's sums are read a vector at a time, beyond the last.
-        sums_(workspace.take<float>(packing_.products * kMatrixRows * kMatrixColumns + kLanes<float>)),
-        neighbours_(workspace.take<const Pair*>(packing_.products)),
-        block_sums_(workspace.take<float*>(packing_.products)) {}
+        sums_(workspace.take<float>(packing_.products(sizes) * kMatrixRows * kMatrixColumns + kFloats)),
+        neighbours_(workspace.take<const Pair*>(packing_.products(sizes))),
+        block_sums_(workspace.take<float*>(packing_.products(sizes))) {}
 
   void run(const RowSource<BFloat16>& first, const Image<const BFloat16>& second,
            const Activation<BFloat16>& activation, const Image<BFloat16>& output, int64_t begin, int64_t end) {
     PairsAround around(sizes_, packing_, second, around_);
-    std::fill_n(pixels_, packing_.columns * 2 * packing_.pairs, BFloat16{0});
+    std::fill_n(pixels_, pixels_size(), BFloat16{0});
     for (int64_t index = begin; index < end; ++index) {
       const Strip strip(sizes_, packing_.strips, index);
       around.move_to(strip);
-      const auto rows = rows_of(first, strip.image, strip.y, strip.y + strip.rows, strip.begin, strip.end);
-      for (int64_t i = 0; i < strip.rows; ++i) {
-        const auto from = pixels_of(rows, 0, 0, i, 0);
-        const void* pixels = from.data;
-        int64_t pixel_bytes = from.column * static_cast<int64_t>(sizeof(BFloat16));
-        if (from.channel != 1 || sizes_.channels % kMatrixDepth != 0 || strip.width() < kMatrixRows) {
-          copy_pixels(from, Pixels<BFloat16>{pixels_, 1, 2 * packing_.pairs}, sizes_.channels, strip.width());
-          pixels = pixels_;
-          pixel_bytes = packing_.pairs * static_cast<int64_t>(sizeof(Pair));
-        }
-        for (int64_t start = 0; start < strip.width(); start += kMatrixRows) {
-          const int64_t x = std::max<int64_t>(0, std::min(start, strip.width() - kMatrixRows));
-          multiply(static_cast<const char*>(pixels) + x * pixel_bytes, pixel_bytes, around, strip.y + i, x);
-          finish(activation, volume_ + i * packing_.volume.row() + x * packing_.volume.pitch);
+      pack(rows_of(first, strip.image, strip.y, strip.y + strip.rows, strip.begin, strip.end), strip);
+      for (int64_t i = 0; i < strip.rows; i += kPatchRows) {
+        const int64_t rows = std::min(kPatchRows, strip.rows - i);
+        for (int64_t start = 0; start < strip.width(); start += kPatchColumns) {
+          const int64_t x = std::max<int64_t>(0, std::min(start, strip.width() - kPatchColumns));
+          multiply(patch_row(i) + x * kPatchRows * packing_.pixels.pitch, around, strip.y + i, rows, x);
+          for (int64_t row = 0; row < rows; ++row)
+            finish(activation, row, volume_ + (i + row) * packing_.volume.row() + x * packing_.volume.pitch);
         }
       }
       packing_.volume.unpack(volume_, strip, output);
@@ -246,44 +266,59 @@ class MatrixForward {
   }
 
  private:
-  void multiply(const void* pixels, int64_t pixel_bytes, const PairsAround& around, int64_t y, int64_t x) {
-    for (int64_t product = 0; product < packing_.products; ++product) {
-      const int64_t dy = product / packing_.blocks, block = product % packing_.blocks;
-      neighbours_[product] = around.row(y + dy - sizes_.radius) + x + block * kMatrixRows;
-      block_sums_[product] = sums_ + dy * kMatrixRows * sums_row() + block * kMatrixColumns;
+  int64_t pixels_size() const { return parts(sizes_.band_rows, kPatchRows) * packing_.pixels.row(); }
+  BFloat16* patch_row(int64_t i) const { return pixels_ + i / kPatchRows * packing_.pixels.row(); }
+
+  void pack(const Image<const BFloat16>& from, const Strip& strip) const {
+    const int64_t pitch = packing_.pixels.pitch;
+    for_each_channel_block<BFloat16>(from, sizes_.channels, [&](int64_t c, int64_t count) {
+      for (int64_t i = 0; i < strip.rows; ++i)
+        copy_pixels(pixels_of(from, 0, c, i, 0),
+                    Pixels<BFloat16>{patch_row(i) + i % kPatchRows * pitch + c, 1, kPatchRows * pitch}, count,
+                    strip.width());
+    });
+  }
+
+  void multiply(const BFloat16* pixels, const PairsAround& around, int64_t y, int64_t rows, int64_t x) {
+    const int64_t products = (sizes_.side() + rows - 1) * packing_.blocks;
+    for (int64_t product = 0; product < products; ++product) {
+      const int64_t row = product / packing_.blocks, block = product % packing_.blocks;
+      neighbours_[product] = around.row(y + row - sizes_.radius) + x + block * kMatrixColumns;
+      block_sums_[product] = sums_ + row * kMatrixRows * sums_row() + block * kMatrixColumns;
     }
-    constexpr int64_t kPair = sizeof(Pair), kSum = sizeof(float);
+    constexpr int64_t kNumber = sizeof(BFloat16), kPair = sizeof(Pair), kSum = sizeof(float);
     sum_products(
-        packing_.products, packing_.pairs / kMatrixPairs, {pixel_bytes, packing_.step * kPair, sums_row() * kSum},
-        [&](int64_t step) { return static_cast<const Pair*>(pixels) + step * kMatrixPairs; },
+        products, packing_.pairs / kMatrixPairs,
+        {packing_.pixels.pitch * kNumber, packing_.step * kPair, sums_row() * kSum},
+        [&](int64_t step) { return pixels + step * kMatrixDepth; },
         [&](int64_t product, int64_t step) { return neighbours_[product] + step * kMatrixPairs * packing_.step; },
         [&](int64_t product) { return block_sums_[product]; });
   }
 
-  // Pixel p's neighbours begin at column p.
-  void finish(const Activation<BFloat16>& activation, float* volume) const {
+  // One row of the patch. Its neighbours begin in this row of them, those of its pixel p at column p.
+  void finish(const Activation<BFloat16>& activation, int64_t row, BFloat16* volume) const {
     const float scale = 1.0f / static_cast<float>(sizes_.divisor);
     const int64_t side = sizes_.side();
-    for (int64_t p = 0; p < kMatrixRows; ++p) {
+    for (int64_t p = 0; p < kPatchColumns; ++p) {
       for (int64_t dy = 0; dy < side; ++dy) {
-        const float* sums = sums_ + (dy * kMatrixRows + p) * sums_row() + p;
-        float* const to = volume + p * packing_.volume.pitch + dy * side;
+        const float* sums = sums_ + ((row + dy) * kMatrixRows + p * kPatchRows + row) * sums_row() + p;
+        BFloat16* const to = volume + p * packing_.volume.pitch + dy * side;
         // Whole vectors: what is too much is overwritten.
-        for (int64_t dx = 0; dx < side; dx += kLanes<float>) {
+        for (int64_t dx = 0; dx < side; dx += kFloats) {
           const Vector<float> value = load_wide(sums + dx) * scale;
-          store(to + dx, value > 0 ? value : value * activation.negative_slope);
+          store_narrow(to + dx, value > 0 ? value : value * activation.negative_slope);
         }
       }
     }
   }
 
-  int64_t sums_row() const { return packing_.blocks * kMatrixRows; }
+  int64_t sums_row() const { return packing_.blocks * kMatrixColumns; }
 
   const CorrelationSizes& sizes_;
   const MatrixPacking packing_;
   Pair* const around_;
-  BFloat16* const pixels_;
-  float *const volume_, *const sums_;
+  BFloat16 *const pixels_, *const volume_;
+  float* const sums_;
   const Pair** const neighbours_;
   float** const block_sums_;
 };

@@ -90,6 +90,8 @@ void copy_pixels(const Pixels<const From>& from, const Pixels<To>& to, int64_t c
   if constexpr (std::is_same_v<From, BFloat16> && std::is_same_v<To, BFloat16>) {
     if (channels >= kPairedRows && columns >= kFloats && from.column == 1 && to.channel == 1)
       return transpose_pairs(from.data, from.channel, to.data, to.column, channels, columns);
+    if (columns >= kPairedRows && channels >= kFloats && from.channel == 1 && to.column == 1)
+      return transpose_pairs(from.data, from.column, to.data, to.channel, columns, channels);
   }
   if (from.column == 1 && to.column == 1) {
     for (int64_t c = 0; c < channels; ++c)
