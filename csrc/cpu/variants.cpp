@@ -63,7 +63,7 @@ bool baseline() { return true; }
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 [[maybe_unused]] bool avx512_bf16() { return avx512() && __builtin_cpu_supports("avx512bf16"); }
-[[maybe_unused]] bool amx() { return avx512() && has_matrices(); }
+[[maybe_unused]] bool amx() { return avx512_bf16() && has_matrices(); }
 #endif
 }  // namespace runs_here
 

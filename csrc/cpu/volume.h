@@ -22,26 +22,23 @@ inline Four volume_shape(int64_t images, const CorrelationSizes& sizes) {
   return {images, sizes.side() * sizes.side(), sizes.height, sizes.width};
 }
 
-// Whether so many rows and what is around them stay in the second-level cache.
-inline bool fit(int64_t rows, const CorrelationSizes& sizes) {
-  constexpr int64_t kFittingBytes = 512 * 1024;
-  return (sizes.side() + rows) * sizes.width * sizes.channels * static_cast<int64_t>(sizeof(float)) <= kFittingBytes;
-}
-
 // Rows of a band. Every plane is another page of memory, so where channels lie in planes a visit of each is to read
-// or write many rows, if these fit. Gradients, which have no sums to add up, gain from more rows anyway.
-inline int64_t volume_rows(const CorrelationSizes& sizes, bool planes) {
-  return planes && fit(kMostRows, sizes) ? correlation_kernels<float>().rows_of_planes : sizes.band_rows;
-}
-inline int64_t gradient_rows(const CorrelationSizes& sizes, bool planes) {
+// or write many rows, if these and what is around them stay in the second-level cache. Gradients, which have no sums to
+// add up, gain from more rows anyway.
+template <class T>
+int64_t band_rows(const CorrelationSizes& sizes, bool planes, bool gradients) {
   constexpr int64_t kGradientRows = 4;
-  return planes && fit(kMostRows, sizes) ? kMostRows : kGradientRows;
+  const auto& kernels = correlation_kernels<T>();
+  const bool fit = (sizes.side() + kMostRows) * sizes.width * sizes.channels <= kernels.fitting;
+  if (planes && fit) return gradients ? kMostRows : kernels.rows_of_planes;
+  return gradients ? kGradientRows : kernels.rows;
 }
 
 // For the volume of maps like `second`, or for its gradients. All threads are to get some bands.
 inline CorrelationSizes sizes_for(const Tensor& second, int64_t height, int64_t width, int64_t radius, bool gradients) {
   CorrelationSizes sizes{second.size(1), height, width, radius};
-  const int64_t rows = (gradients ? gradient_rows : volume_rows)(sizes, second.stride(1) != 1);
+  int64_t rows = 0;
+  with_number_type("second", second, [&]<class T>(T) { rows = band_rows<T>(sizes, second.stride(1) != 1, gradients); });
   if (second.size(0) * ((height + rows - 1) / rows) >= 2 * thread_count()) sizes.band_rows = rows;
   return sizes;
 }

@@ -96,7 +96,7 @@ struct WarpedBackward {
   CorrelationSizes sizes_of(const Slices& slices, int64_t slice) const {
     CorrelationSizes sizes = problem.sizes;
     sizes.channels = slices.size(slice);
-    sizes.band_rows = gradient_rows(problem.sizes, first.channel != 1);
+    sizes.band_rows = band_rows<T>(problem.sizes, first.channel != 1, true);
     return sizes;
   }
 

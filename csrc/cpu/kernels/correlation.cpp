@@ -6,7 +6,7 @@
 // CPUs with AMX have all of AVX-512, so their table lives in its object.
 #if defined(__AVX512F__) && !defined(__AVX512BF16__)
 #define TRYON_KERNELS_HAS_AMX_TABLE
-#include "cpu/kernels/correlation_amx.h"
+#include "cpu/kernels/correlation_amx_gradients.h"
 #endif
 #include "cpu/kernels/fetch_ahead.h"
 #include "cpu/kernels/lanes.h"
@@ -21,8 +21,7 @@ constexpr int kTilePixels = 3;                                // neighbours in a
 constexpr int kTileDisplacements = kRegisters == 32 ? 7 : 4;  // the product: so many horizontal displacements of each
 constexpr int kTileVectors = kRegisters == 32 ? 8 : 4;        // the gradients: so many vectors of channels of each
 
-constexpr int64_t kNearBytes = 20 * 1024;          // of pixels that the first-level cache keeps beside their neighbours
-constexpr size_t kBeyondCaches = 2 * 1024 * 1024;  // bytes of an image whose gradient the caches do not keep
+constexpr int64_t kNearBytes = 20 * 1024;  // of pixels that the first-level cache keeps beside their neighbours
 
 // A call's memory: the rows around of one operand, a band of the other or of a gradient, and the same of the volume or
 // of its gradient.
@@ -345,7 +344,7 @@ void correlation_backward(const CorrelationSizes& sizes, Operand operand, Image<
     if (other.make == nullptr) ahead.add(other.image, sizes.channels, sizes, strip, strip.rows + sizes.radius);
     ahead.add(grad_output, side * side, sizes, strip, strip.rows + (mirrored ? sizes.radius : 0));
     ahead.divide_by(strip.rows * parts(channels, kStep) * parts(strip.width(), kTilePixels) * side);
-    const bool past_caches = in_place && !gradient.take && sizes.height * to.row * sizeof(T) >= kBeyondCaches;
+    const bool past_caches = in_place && !gradient.take && is_large(sizes, to);
     for (int64_t i = 0; i < strip.rows; ++i) {
       const int64_t y = strip.y + i;
       for (int64_t dy = 0; dy < side; ++dy) {
@@ -379,27 +378,12 @@ void correlation_backward(const CorrelationSizes& sizes, Operand operand, Image<
 }
 
 // Fewer rows leave the cache more room, if lines come in time.
-constexpr int64_t kRowsOfPlanes = kFetchesPlanes ? 2 : kMostRows;
+constexpr int64_t kRows = 2, kRowsOfPlanes = kFetchesPlanes ? 2 : kMostRows;
+constexpr int64_t kFittingFloats = 128 * 1024;
 
 template <class T>
-constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forward<T>, correlation_backward<T>,
-                                         kRowsOfPlanes};
-
-#if defined(TRYON_KERNELS_HAS_AMX_TABLE)
-// Most of a matrix would be for nothing in a row of fewer pixels. The gradients stay with vectors, for matrices were no
-// quicker there: a neighbour's channels serve 16 pixels only, and loading them takes longer than multiplying.
-bool suits_matrices(const CorrelationSizes& sizes) { return sizes.width >= kMatrixRows; }
-
-constexpr CorrelationKernels<BFloat16> kMatrixKernels{
-    [](const CorrelationSizes& sizes) {
-      const CorrelationPlan vectors = correlation_plan<BFloat16>(sizes);
-      return suits_matrices(sizes) ? matrix_plan(sizes, vectors) : vectors;
-    },
-    [](const CorrelationSizes& sizes, const RowSource<BFloat16>& first, auto... arguments) {
-      (suits_matrices(sizes) ? matrix_forward : correlation_forward<BFloat16>)(sizes, first, arguments...);
-    },
-    correlation_backward<BFloat16>, kRowsOfPlanes};
-#endif
+constexpr CorrelationKernels<T> kKernels{correlation_plan<T>, correlation_forward<T>, correlation_backward<T>, kRows,
+                                         kRowsOfPlanes,       kFittingFloats};
 
 }  // namespace
 
@@ -413,7 +397,7 @@ constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels
 namespace amx {
 extern const Table<CorrelationKernels> kCorrelation;
 constinit const Table<CorrelationKernels> kCorrelation{kKernels<float>, kKernels<double>, kKernels<Half>,
-                                                       kMatrixKernels};
+                                                       kMatrixKernels<kKernels<BFloat16>>};
 }  // namespace amx
 #endif
 }  // namespace tryon_kernels

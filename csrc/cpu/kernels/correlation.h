@@ -67,7 +67,9 @@ struct CorrelationKernels {
   void (*backward)(const CorrelationSizes& sizes, Operand operand, Image<const T> grad_output,
                    const Activation<T>& activation, const RowSource<T>& other, const RowSink<T>& gradient,
                    void* workspace, int64_t begin, int64_t end);
-  int64_t rows_of_planes;  // that forward wants in a band where a few more stay in the second-level cache
+  int64_t rows;            // that forward wants in a band
+  int64_t rows_of_planes;  // the same of planes, where a few more stay in the second-level cache
+  int64_t fitting;         // numbers of a map that do
 };
 
 }  // namespace tryon_kernels

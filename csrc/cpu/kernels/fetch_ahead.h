@@ -17,6 +17,13 @@ constexpr bool kFetchesPlanes = true;
 constexpr bool kFetchesPlanes = false;
 #endif
 
+// Whether the caches do not keep a gradient.
+template <class T>
+bool is_large(const CorrelationSizes& sizes, const Image<T>& gradient) {
+  constexpr int64_t kBeyondCaches = 512 * 1024;  // numbers of an image
+  return sizes.height * gradient.row >= kBeyondCaches;
+}
+
 // Brings what the next strip reads towards the second-level cache, a little at a time while this one is computed. Only
 // whole rows of a map that has no gaps: lines that follow one another where channels are together, and some of each
 // plane where they are not.

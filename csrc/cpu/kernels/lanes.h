@@ -149,6 +149,28 @@ inline void store_narrow<Half>(Half* to, Vector<float> value) {
 }
 #endif
 
+// So many numbers of half a lane's size, each in the low half of a lane; the others are 0, or not written.
+inline Words load_words(const void* from, int64_t count) {
+#if defined(__AVX512F__)
+  const __m256i halves = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from);
+  return (Words)_mm512_maskz_cvtepu16_epi32(0xffff, halves);
+#else
+  Halves halves = {};
+  std::memcpy(&halves, from, count * sizeof(uint16_t));
+  return __builtin_convertvector(halves, Words);
+#endif
+}
+
+inline void store_words(void* to, Words words, int64_t count) {
+#if defined(__AVX512F__)
+  _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1),
+                           _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)words));
+#else
+  const Halves halves = __builtin_convertvector(words, Halves);
+  std::memcpy(to, &halves, count * sizeof(uint16_t));
+#endif
+}
+
 // A plane away, a line is on another page of memory, and no cache has it.
 template <class T>
 constexpr bool is_far(int64_t step) {
@@ -173,15 +195,20 @@ inline void store_narrow(T* to, Vector<Wide<T>> value, int64_t count) {
 }
 
 // A line that is written whole past the caches need not be read first. The caller settles such stores.
-template <class T>
-inline void store_line(T* to, Vector<Wide<T>> value, [[maybe_unused]] bool past_caches,
-                       int64_t count = kLanes<Wide<T>>) {
+template <class V>
+inline void store_bits(void* to, V value, [[maybe_unused]] bool past_caches) {
 #if defined(__AVX512F__)
-  if constexpr (std::is_same_v<T, Wide<T>>) {
-    if (past_caches && count >= kLanes<T> && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0)
-      return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
-  }
+  if (past_caches && reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0)
+    return _mm512_stream_si512(static_cast<__m512i*>(to), (__m512i)value);
 #endif
+  store(to, value);
+}
+
+template <class T>
+inline void store_line(T* to, Vector<Wide<T>> value, bool past_caches, int64_t count = kLanes<Wide<T>>) {
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    if (count >= kLanes<T>) return store_bits(to, value, past_caches);
+  }
   store_narrow<T>(to, value, count);
 }
 

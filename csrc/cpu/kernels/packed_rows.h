@@ -75,10 +75,13 @@ struct Packed {
   }
   template <class T>
   void unpack(const P* from, const Strip& strip, const Image<T>& image) const {
+    // Rows without gaps are one long row.
+    const bool whole = columns == strip.width() && image.row == columns * image.column;
+    const int64_t rows = whole ? 1 : strip.rows, width = whole ? strip.rows * columns : strip.width();
     for_each_channel_block<P>(image, channels, [&](int64_t c, int64_t count) {
-      for (int64_t i = 0; i < strip.rows; ++i)
+      for (int64_t i = 0; i < rows; ++i)
         copy_pixels(Pixels<const P>{from + i * row() + c, 1, pitch},
-                    pixels_of(image, strip.image, c, strip.y + i, strip.begin), count, strip.width());
+                    pixels_of(image, strip.image, c, strip.y + i, strip.begin), count, width);
     });
   }
 };
@@ -97,6 +100,9 @@ class Ring {
   bool goes_on(const Strip& strip) const {
     return strip.image == image_ && strip.begin == begin_ && strip.y == next_ - radius_;
   }
+
+  // The first row that is not there yet.
+  int64_t next(const Strip& strip) const { return goes_on(strip) ? next_ : strip.y - radius_; }
 
   // Calls clear(y) for rows outside and fill(first, last) for the others that are not there yet.
   template <class Clear, class Fill>
