@@ -104,8 +104,7 @@ void scatter_band(const Sampling& sampling, const Image<const T>& grad_output,
       if (reach->last < band.first_row || reach->first >= band.first_row + band.rows) continue;
       const int64_t count = std::min(kSegment, sampling.out_width - start);
       segment.pitch = count;
-      read_positions(sampling, positions, row, start, {1, count, count}, 0, segment);
-      locate(sampling, segment);
+      locate(sampling, positions, row, start, {1, count, count}, 0, segment);
       aim(sampling, segment.x, segment.y, count, band, targets);
       const T* grad = grad_image + row * grad_output.row + start * grad_output.column;
       if constexpr (std::is_same_v<T, P>) {
