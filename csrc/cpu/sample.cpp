@@ -42,7 +42,9 @@ struct Bands {
 
 int64_t rounded_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-Bands split(const Sampling& sampling, int64_t images, int64_t number_bytes, const std::vector<Reach>& reaches) {
+// `find_reaches` gives those of all segments, which one band of all rows does without.
+template <class FindReaches>
+Bands split(const Sampling& sampling, int64_t images, int64_t number_bytes, const FindReaches& find_reaches) {
   constexpr int64_t kBytes = 1 << 20, kLeastRows = 4, kMostVisits = 3;  // visits of each segment, in the mean
   const int64_t channels = channels_of_band(sampling.channels);
   const int64_t channel_blocks = rounded_up(sampling.channels, channels) / channels;
@@ -53,12 +55,14 @@ Bands split(const Sampling& sampling, int64_t images, int64_t number_bytes, cons
     bands.rows = (sampling.height + blocks - 1) / blocks;
     bands.row_blocks = (sampling.height + bands.rows - 1) / bands.rows;
   };
+  split_rows(rounded_up((sampling.height + fitting - 1) / fitting, even));
+  if (bands.row_blocks == 1) return bands;
+  const std::vector<Reach>& reaches = find_reaches();
   const auto visits = [&] {
     int64_t count = 0;
     for (const Reach& reach : reaches) count += reach.last / bands.rows - std::max(reach.first, 0) / bands.rows + 1;
     return count;
   };
-  split_rows(rounded_up((sampling.height + fitting - 1) / fitting, even));
   while (bands.row_blocks > even && visits() > kMostVisits * static_cast<int64_t>(reaches.size()))
     split_rows(rounded_up(bands.row_blocks / 2, even));
   return bands;
@@ -69,10 +73,13 @@ void backward_input(const Sampling& sampling, int64_t images, Image<const T> gra
                     Positions<const Wide<T>> positions, Image<T> grad_input) {
   using P = Wide<T>;
   const auto& kernels = sample_kernels<T>();
-  std::vector<Reach> reaches(images * sampling.out_height * segments_of_row(sampling));
-  for_each_range(images * sampling.out_height, 8 * sampling.out_width,
-                 [&](int64_t begin, int64_t end) { kernels.reach(sampling, positions, reaches.data(), begin, end); });
-  const Bands bands = split(sampling, images, sizeof(P), reaches);
+  std::vector<Reach> reaches;
+  const Bands bands = split(sampling, images, sizeof(P), [&]() -> const std::vector<Reach>& {
+    reaches.resize(images * sampling.out_height * segments_of_row(sampling));
+    for_each_range(images * sampling.out_height, 8 * sampling.out_width,
+                   [&](int64_t begin, int64_t end) { kernels.reach(sampling, positions, reaches.data(), begin, end); });
+    return reaches;
+  });
   const int64_t numbers = bands.rows * sampling.width * bands.channels;
   const int64_t ranges = std::min(bands.count(), thread_count());
   const Tensor memory = torch::stable::empty({ranges * numbers * static_cast<int64_t>(sizeof(P))}, ScalarType::Byte);
@@ -82,8 +89,8 @@ void backward_input(const Sampling& sampling, int64_t images, Image<const T> gra
   for_each_range(ranges, cost, [&](int64_t first, int64_t last) {
     for (int64_t range = first; range < last; ++range) {
       for (int64_t i = bands.count() * range / ranges; i < bands.count() * (range + 1) / ranges; ++i) {
-        kernels.backward_input(sampling, grad_output, positions, reaches.data(), grad_input, bands.at(i, sampling),
-                               sums + range * numbers);
+        kernels.backward_input(sampling, grad_output, positions, reaches.empty() ? nullptr : reaches.data(), grad_input,
+                               bands.at(i, sampling), sums + range * numbers);
       }
     }
   });

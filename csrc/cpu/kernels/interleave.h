@@ -50,12 +50,13 @@ inline void load_interleaved(const T* from, int64_t pixels, Vector<P> (&channel)
   }(std::make_integer_sequence<int64_t, C>());
 }
 
+// Past the caches as `store_line` does it.
 template <int64_t C, class T, class P = Wide<T>>
-inline void store_interleaved(T* to, int64_t pixels, const Vector<P> (&channel)[C]) {
+inline void store_interleaved(T* to, int64_t pixels, const Vector<P> (&channel)[C], bool past_caches) {
   T some[C * kLanes<P>];
   T* const all = pixels < kLanes<P> ? some : to;
   [&]<int64_t... Result>(std::integer_sequence<int64_t, Result...>) {
-    (store_narrow<T>(all + Result * kLanes<P>, turns<C, Result, P>(channel, channel[0])), ...);
+    (store_line<T>(all + Result * kLanes<P>, turns<C, Result, P>(channel, channel[0]), past_caches && all == to), ...);
   }(std::make_integer_sequence<int64_t, C>());
   if (pixels < kLanes<P>) std::memcpy(to, some, pixels * C * sizeof(T));
 }
@@ -80,7 +81,7 @@ void pack(const T* from, const Image<const T>& image, int64_t channels, int64_t 
         load_interleaved<3>(from + 3 * i, count - i, triple);
         std::copy_n(triple, 3, channel);
       }
-      store_interleaved<4>(to + 4 * i, kStep, channel);
+      store_interleaved<4>(to + 4 * i, kStep, channel, false);
     }
   } else if (K % kStep == 0 && image.channel == 1 && channels == K) {
     for (int64_t i = 0; i < count; ++i)
@@ -105,7 +106,7 @@ void unpack(const P* from, int64_t channels, int64_t count, T* to, const Image<T
         }
       } else {
         std::copy_n(channel, 3, triple);
-        store_interleaved<3>(to + 3 * i, count - i, triple);
+        store_interleaved<3>(to + 3 * i, count - i, triple, is_far<T>(image.image));
       }
     }
   } else if (K % kStep == 0 && image.channel == 1 && channels == K) {

@@ -58,9 +58,8 @@ void sample_reach(const Sampling& sampling, Positions<const P> positions, Reach*
     const P* given = positions.data + image * positions.image + row * positions.row + positions.axis;
     for (int64_t start = 0; start < sampling.out_width; start += kSegment, ++reach) {
       const int64_t count = std::min(kSegment, sampling.out_width - start);
-      read_positions(sampling.coordinates, given + start * positions.column, positions.row, positions.column,
-                     {1, count, count}, row, 1, 0, sampling.height, y.position);
-      locate(sampling, sampling.height, count, y);
+      locate(sampling, given + start * positions.column, positions.row, positions.column, {1, count, count}, row, 1, 0,
+             sampling.height, 0, y);
       int32_t first = INT32_MAX, last = INT32_MIN;
       for (int64_t i = 0; i < count; ++i) {
         first = std::min(first, y.first[i]);

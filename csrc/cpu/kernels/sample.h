@@ -46,7 +46,8 @@ struct SampleKernels {
                              Positions<const P> positions, Positions<P> grad_positions, int64_t begin, int64_t end);
   // One for each segment, in order, from the first image's first on.
   void (*reach)(const Sampling& sampling, Positions<const P> positions, Reach* reaches, int64_t begin, int64_t end);
-  // Sums over the output pixels that reach the band. `sums` is memory for rows * width * channels_of_band numbers.
+  // Sums over the output pixels that reach the band; without reaches over all. `sums` is memory for rows * width *
+  // channels_of_band numbers.
   void (*backward_input)(const Sampling& sampling, Image<const T> grad_output, Positions<const P> positions,
                          const Reach* reaches, Image<T> grad_input, const Band& band, P* sums);
 };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "cpu/kernels/lanes.h"
+#include "cpu/kernels/interleave.h"
 #include "cpu/kernels/sample.h"
 
 // Where output pixels fall in the input. Along each axis of a tile's pixels:
@@ -12,7 +12,7 @@
 //                  ------+------------*---+------    * is where the output pixel samples
 //                        |  fraction  |
 //
-// `locate` makes first and fraction from positions in pixels, and `read_positions` makes these from the given ones.
+// `locate` makes first and fraction from the given positions.
 namespace tryon_kernels {
 namespace {
 
@@ -41,7 +41,6 @@ using PerPixel = Number[kPixels + kLanes<P>];
 // Where pixels fall along one axis: between pixel `first` of the input and the next.
 template <class P>
 struct alignas(kVectorBytes) Along {
-  PerPixel<P, P> position;  // in pixels, as given
   PerPixel<P, int32_t> first;
   PerPixel<P, P> fraction;
   PerPixel<P, P> slope;  // of the pixel position by the given one; 0 where it was confined
@@ -104,78 +103,66 @@ struct Extent {
   int64_t rows, columns, pitch;
 };
 
-// Along one axis; the first pixel's own position is `index`, and `down` and `across` lead to its neighbours'.
+// Positions are brought in from where they change nothing any more: to the outer pixels, or for zeros to a place whose
+// taps are all outside. NaN compares false with everything and so goes to the low end.
+template <bool Border, class P>
+inline void confine(Vector<P> position, P size, P slope, int64_t i, Along<P>& along) {
+  const Vector<P> zero{}, low = zero + (Border ? 0 : -2), high = zero + (Border ? size - 1 : size);
+  const Mask<P> inside = Border ? (position > low) & (position < high) : (position >= zero - 1) & (position <= high);
+  const Vector<P> end = position >= high ? high : low;
+  const Vector<P> confined = inside ? position : end;
+  // Truncation and a correction are floor, without the call into the maths library that baseline x86-64 needs.
+  const auto truncated = __builtin_convertvector(confined, Indices<P>);
+  const Mask<P> above = __builtin_convertvector(truncated, Vector<P>) > confined;
+  const Indices<P> first = truncated + __builtin_convertvector(above, Indices<P>);  // a mask is -1 where it holds
+  store(along.first + i, first);
+  store(along.fraction + i, confined - __builtin_convertvector(first, Vector<P>));
+  store(along.slope + i, inside ? zero + slope : zero);
+}
+
+// Along one axis, from `at` on; the first pixel's own position is `index`, and `down` and `across` lead to its
+// neighbours'. Once for all callers: compiled into each of them, it would be most of their code.
 template <class P>
-[[gnu::noinline]] void read_positions(Coordinates coordinates, const P* given, int64_t row_stride, int64_t stride,
-                                      const Extent& extent, int64_t index, int64_t down, int64_t across, int64_t size,
-                                      P* positions) {
+[[gnu::noinline]] void locate(const Sampling& sampling, const P* given, int64_t row_stride, int64_t stride,
+                              const Extent& extent, int64_t index, int64_t down, int64_t across, int64_t pixels,
+                              int64_t at, Along<P>& along) {
+  const P size = static_cast<P>(pixels), slope = slope_of(sampling.coordinates, size);
   Vector<P> steps;
   for (int64_t lane = 0; lane < kLanes<P>; ++lane) steps[lane] = static_cast<P>(lane * across);
   // To what the tile below will read. Where x and y take turns, a vector of both fills two lines: one axis fetches
   // each.
   const int64_t ahead = extent.rows * row_stride + down * kLanes<P> / 2 * stride;
-  const auto read = [&]<Coordinates C>() {
-    for (int64_t row = 0; row < extent.rows; ++row, given += row_stride, positions += extent.pitch) {
+  const auto read = [&]<Coordinates C, bool Border>() {
+    for (int64_t row = 0; row < extent.rows; ++row, given += row_stride, at += extent.pitch) {
       for (int64_t i = 0; i < extent.columns; i += kLanes<P>) {
         const Vector<P> own = steps + static_cast<P>(index + row * down + i * across);
         __builtin_prefetch(given + i * stride + ahead);
-        const Vector<P> at = load_strided(given + i * stride, stride, extent.columns - i);
-        store(positions + i, to_pixels<C>(at, own, static_cast<P>(size)));
+        const Vector<P> position = load_strided(given + i * stride, stride, extent.columns - i);
+        confine<Border>(to_pixels<C>(position, own, size), size, slope, at + i, along);
       }
     }
   };
-  switch (coordinates) {
+  const auto read_bordered = [&]<Coordinates C>() {
+    sampling.border ? read.template operator()<C, true>() : read.template operator()<C, false>();
+  };
+  switch (sampling.coordinates) {
     case Coordinates::kPixelOffsets:
-      return read.template operator()<Coordinates::kPixelOffsets>();
+      return read_bordered.template operator()<Coordinates::kPixelOffsets>();
     case Coordinates::kCornersAligned:
-      return read.template operator()<Coordinates::kCornersAligned>();
+      return read_bordered.template operator()<Coordinates::kCornersAligned>();
     default:
-      return read.template operator()<Coordinates::kEdgesAligned>();
+      return read_bordered.template operator()<Coordinates::kEdgesAligned>();
   }
 }
 
-// Positions are brought in from where they change nothing any more: to the outer pixels, or for zeros to a place whose
-// taps are all outside. NaN compares false with everything and so goes to the low end.
-template <bool Border, class P>
-void confine(P size, P slope, int64_t count, Along<P>& along) {
-  const Vector<P> zero{}, low = zero + (Border ? 0 : -2), high = zero + (Border ? size - 1 : size);
-  for (int64_t i = 0; i < count; i += kLanes<P>) {
-    const Vector<P> position = load_wide(along.position + i);
-    const Mask<P> inside = Border ? (position > low) & (position < high) : (position >= zero - 1) & (position <= high);
-    const Vector<P> end = position >= high ? high : low;
-    const Vector<P> confined = inside ? position : end;
-    // Truncation and a correction are floor, without the call into the maths library that baseline x86-64 needs.
-    const auto truncated = __builtin_convertvector(confined, Indices<P>);
-    const Mask<P> above = __builtin_convertvector(truncated, Vector<P>) > confined;
-    const Indices<P> first = truncated + __builtin_convertvector(above, Indices<P>);  // a mask is -1 where it holds
-    store(along.first + i, first);
-    store(along.fraction + i, confined - __builtin_convertvector(first, Vector<P>));
-    store(along.slope + i, inside ? zero + slope : zero);
-  }
-}
-
-// Once for all callers, as what else works on whole tiles: compiled into each of them, it would be most of their code.
+// Output pixels, from this one on, as those of the tile's pixels `at` and following.
 template <class P>
-[[gnu::noinline]] void locate(const Sampling& sampling, int64_t size, int64_t count, Along<P>& along) {
-  const P extent = static_cast<P>(size), slope = slope_of(sampling.coordinates, extent);
-  sampling.border ? confine<true>(extent, slope, count, along) : confine<false>(extent, slope, count, along);
-}
-
-// Reads positions of output pixels as those of the tile's pixels `at` and following.
-template <class P>
-void read_positions(const Sampling& sampling, const Positions<const P>& positions, int64_t row, int64_t column,
-                    const Extent& extent, int64_t at, Tile<P>& tile) {
+void locate(const Sampling& sampling, const Positions<const P>& positions, int64_t row, int64_t column,
+            const Extent& extent, int64_t at, Tile<P>& tile) {
   const P* given = positions.data + tile.image * positions.image + row * positions.row + column * positions.column;
-  read_positions(sampling.coordinates, given, positions.row, positions.column, extent, column, 0, 1, sampling.width,
-                 tile.x.position + at);
-  read_positions(sampling.coordinates, given + positions.axis, positions.row, positions.column, extent, row, 1, 0,
-                 sampling.height, tile.y.position + at);
-}
-
-template <class P>
-void locate(const Sampling& sampling, Tile<P>& tile) {
-  locate(sampling, sampling.width, tile.rows * tile.pitch, tile.x);
-  locate(sampling, sampling.height, tile.rows * tile.pitch, tile.y);
+  locate(sampling, given, positions.row, positions.column, extent, column, 0, 1, sampling.width, at, tile.x);
+  locate(sampling, given + positions.axis, positions.row, positions.column, extent, row, 1, 0, sampling.height, at,
+         tile.y);
 }
 
 // Calls body(tile) for all pixels of the output rows [begin, end), which are numbered through all images.
@@ -192,10 +179,9 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
       tile.columns = tile.pitch = std::min(kRunPixels, rows * sampling.out_width - start);
       for (int64_t i = 0, row = tile.row, column = tile.column; i < tile.columns; ++row, column = 0) {
         const int64_t count = std::min(tile.columns - i, sampling.out_width - column);
-        read_positions(sampling, positions, row, column, {1, count, count}, i, tile);
+        locate(sampling, positions, row, column, {1, count, count}, i, tile);
         i += count;
       }
-      locate(sampling, tile);
       body(tile);
     }
   };
@@ -208,8 +194,7 @@ void for_each_tile(const Sampling& sampling, const Positions<const P>& positions
         tile.rows = std::min(kTileRows, rows - row);
         tile.columns = std::min(most_columns, sampling.out_width - tile.column);
         tile.pitch = (tile.columns + kLanes<P> - 1) / kLanes<P> * kLanes<P>;
-        read_positions(sampling, positions, tile.row, tile.column, {tile.rows, tile.columns, tile.pitch}, 0, tile);
-        locate(sampling, tile);
+        locate(sampling, positions, tile.row, tile.column, {tile.rows, tile.columns, tile.pitch}, 0, tile);
         body(tile);
       }
     }
@@ -241,6 +226,7 @@ template <class P>
     store(by_x + i, x != 0 ? load_wide(by_x + i) * x : zero);
     store(by_y + i, y != 0 ? load_wide(by_y + i) * y : zero);
   }
+  const bool past_caches = is_far<P>(gradients.image);
   for (int64_t r = 0; r < tile.rows; ++r) {
     for (int64_t i = 0, row = tile.row + r, column = tile.column; i < tile.columns; ++row, column = 0) {
       const int64_t count = std::min(tile.columns - i, sampling.out_width - column);
@@ -248,8 +234,13 @@ template <class P>
       const P *x = by_x + r * tile.pitch + i, *y = by_y + r * tile.pitch + i;
       if (gradients.column == 1) {
         for (int64_t k = 0; k < count; k += kLanes<P>) {
-          store_narrow(to + k, load_wide(x + k), count - k);
-          store_narrow(to + gradients.axis + k, load_wide(y + k), count - k);
+          store_line(to + k, load_wide(x + k), past_caches, count - k);
+          store_line(to + gradients.axis + k, load_wide(y + k), past_caches, count - k);
+        }
+      } else if (gradients.column == 2 && gradients.axis == 1) {
+        for (int64_t k = 0; k < count; k += kLanes<P>) {
+          const Vector<P> both[2] = {load_wide(x + k), load_wide(y + k)};
+          store_interleaved<2>(to + 2 * k, count - k, both, past_caches);
         }
       } else {
         for (int64_t k = 0; k < count; ++k) {

@@ -72,7 +72,7 @@ template <class T>
         sum[c] += weight[1][0] * value[1][0][c];
         sum[c] += weight[1][1] * value[1][1][c];
       }
-      store_interleaved<kRgb, T>(to, pixels, sum);
+      store_interleaved<kRgb, T>(to, pixels, sum, is_far<T>(output.image));
     });
   });
 }

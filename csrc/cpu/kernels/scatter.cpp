@@ -40,8 +40,7 @@ void add_row(const Sampling& sampling, Image<const T> gradients, Positions<const
     segment.image = 0;
     segment.rows = 1;
     segment.pitch = count;
-    read_positions(sampling, positions, 0, start, {1, count, count}, 0, segment);
-    locate(sampling, segment);
+    locate(sampling, positions, 0, start, {1, count, count}, 0, segment);
     aim(sampling, segment.x, segment.y, count, image, targets);
     const Pixels<const T> from = pixels_of(gradients, 0, 0, 0, start);
     if constexpr (std::is_same_v<T, P>) {

@@ -49,11 +49,18 @@ struct Group {
   static constexpr int64_t kStep = std::min(K, kLanes<P>);
   using V = Lanes<P, kStep>;
 
-  static void add(P* sums, P weight, const P* grad) {
+  // To the taps of one pixel. All are read before the first is written: the compiler cannot know that they differ.
+  static void add(P* const (&taps)[4], const P (&weights)[4], const P* grad) {
     for (int64_t k = 0; k < K; k += kStep) {
-      const V sum = load<V>(sums + k) + weight * load<V>(grad + k);
-      std::memcpy(sums + k, &sum, sizeof sum);
+      const V g = load<V>(grad + k);
+      V sums[4];
+      for (int tap = 0; tap < 4; ++tap) sums[tap] = load<V>(taps[tap] + k) + weights[tap] * g;
+      for (int tap = 0; tap < 4; ++tap) store(taps[tap] + k, sums[tap]);
     }
+  }
+
+  static void add(P* sums, P weight, const P* grad) {
+    for (int64_t k = 0; k < K; k += kStep) store(sums + k, load<V>(sums + k) + weight * load<V>(grad + k));
   }
 };
 
@@ -65,9 +72,10 @@ template <int64_t K, class P>
     const int64_t last = std::min(count, first + kLanes<P>);
     if (targets.all[first / kLanes<P>]) {
       for (int64_t i = first; i < last; ++i) {
-        P* target = sums + targets.offset[i] * K;
-        for (int tap = 0; tap < 4; ++tap)
-          Group<P, K>::add(target + steps[tap], targets.weight[tap][i], grads + i * grad_step);
+        P* const target = sums + targets.offset[i] * K;
+        P* const taps[4] = {target, target + steps[1], target + steps[2], target + steps[3]};
+        const P weights[4] = {targets.weight[0][i], targets.weight[1][i], targets.weight[2][i], targets.weight[3][i]};
+        Group<P, K>::add(taps, weights, grads + i * grad_step);
       }
     } else {
       for (int64_t i = first; i < last; ++i) {
@@ -96,16 +104,16 @@ void scatter_band(const Sampling& sampling, const Image<const T>& grad_output,
   std::fill_n(sums, band.rows * sampling.width * K, P{0});
 
   const int64_t segments = segments_of_row(sampling);
-  const Reach* reach = reaches + band.image * sampling.out_height * segments;
+  const Reach* next = reaches ? reaches + band.image * sampling.out_height * segments : nullptr;
   segment.image = band.image;
   segment.rows = 1;
   for (int64_t row = 0; row < sampling.out_height; ++row) {
-    for (int64_t start = 0; start < sampling.out_width; start += kSegment, ++reach) {
-      if (reach->last < band.first_row || reach->first >= band.first_row + band.rows) continue;
+    for (int64_t start = 0; start < sampling.out_width; start += kSegment) {
+      const Reach* const reach = next ? next++ : nullptr;
+      if (reach && (reach->last < band.first_row || reach->first >= band.first_row + band.rows)) continue;
       const int64_t count = std::min(kSegment, sampling.out_width - start);
       segment.pitch = count;
-      read_positions(sampling, positions, row, start, {1, count, count}, 0, segment);
-      locate(sampling, segment);
+      locate(sampling, positions, row, start, {1, count, count}, 0, segment);
       aim(sampling, segment.x, segment.y, count, band, targets);
       const T* grad = grad_image + row * grad_output.row + start * grad_output.column;
       if constexpr (std::is_same_v<T, P>) {
