@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import torch
@@ -33,17 +34,31 @@ def gradients(function: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> t
     return torch.autograd.grad(function(*tensors).square().sum(), tensors, create_graph=True)
 
 
+def torch_bends() -> bool:
+    """Has torch second gradients of `grid_sample`? 2.10 has none, and says so."""
+    image, at = leaves("grid_sample")
+    (slope,) = torch.autograd.grad(F.grid_sample(image, at, align_corners=True).sum(), at, create_graph=True)
+    with suppress(RuntimeError):
+        torch.autograd.grad(slope.sum(), at)
+        return True
+    return False
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("op", OPS)
 def test_second_and_third_gradients_are_derivatives(op: str, backend: str) -> None:
     with tk.use_backend(backend):
+        if backend == "stock" and op != "correlation" and not torch_bends():
+            with pytest.raises(RuntimeError, match="grid_sampler_2d_backward is not implemented"):
+                torch.autograd.grad(gradients(CASES[op].public, tensors := leaves(op))[0].sum(), tensors)
+            return
         assert torch.autograd.gradgradcheck(
             lambda *tensors: gradients(CASES[op].public, tensors), leaves(op), fast_mode=True
         )
 
 
 @pytest.mark.parametrize("accelerated", [False, True])
-def test_a_loss_on_a_second_gradient_trains_as_with_torch(accelerated: bool) -> None:
+def test_a_loss_on_a_second_gradient_trains_as_with_the_formula(accelerated: bool) -> None:
     def gradient_of_loss(sample: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
         image, at = leaves("grid_sample")
         value = sample(image, at)
@@ -54,12 +69,18 @@ def test_a_loss_on_a_second_gradient_trains_as_with_torch(accelerated: bool) -> 
     def of_torch(image: Tensor, at: Tensor) -> Tensor:
         return F.grid_sample(image, at, align_corners=True)
 
-    expected = gradient_of_loss(of_torch)
+    def of_ours(image: Tensor, at: Tensor) -> Tensor:
+        return tk.grid_sample(image, at, align_corners=True)
+
+    with tk.use_backend("eager"):
+        expected = gradient_of_loss(of_ours)
+    if torch_bends():
+        torch.testing.assert_close(gradient_of_loss(of_torch), expected)
     if accelerated:
         with tk.accelerate():
             made = gradient_of_loss(of_torch)
     else:
-        made = gradient_of_loss(lambda image, at: tk.grid_sample(image, at, align_corners=True))
+        made = gradient_of_loss(of_ours)
     torch.testing.assert_close(made, expected)
 
 

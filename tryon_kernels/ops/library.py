@@ -13,6 +13,12 @@ from tryon_kernels.eager import memory_format_of
 NAMESPACE = "tryon_kernels"
 library = torch.library.Library(NAMESPACE, "FRAGMENT")
 
+# Torch refuses to say whether autocast is on for a device that has none, as meta. Asked here, for torch.compile of
+# torch 2.10 cannot trace the question.
+AUTOCAST_DEVICES = tuple(
+    device for device in ("cpu", "cuda", "mps", "xpu", "hpu", "mtia") if torch.amp.is_autocast_available(device)
+)
+
 
 def new_output(like: Tensor, shape: Sequence[int | torch.SymInt]) -> Tensor:
     """Uninitialised N x C x H x W tensor in the memory format, dtype and device of the tensor it is computed from."""
@@ -38,9 +44,7 @@ def lowered(*features: Tensor) -> tuple[Tensor, ...]:
 def lowered_by_autocast(*features: Tensor) -> tuple[Tensor, ...]:
     """Features in autocast's dtype where it is on; unchanged where it is off."""
     device = features[0].device.type
-    # torch refuses to say whether autocast is on for a device that has none, as meta.
-    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return lowered(*features) if on else features
+    return lowered(*features) if device in AUTOCAST_DEVICES and torch.is_autocast_enabled(device) else features
 
 
 def register_autocast(op: str, cast: Callable[..., tuple[Any, ...]]) -> None:
