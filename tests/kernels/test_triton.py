@@ -52,8 +52,9 @@ def crowded(hits: Sequence[int], channels: int, padding_mode: str, layout: str =
 HITS = ((1, CHUNK - 1, CHUNK, 2 * CHUNK), (CHUNK // 2, CHUNK, 1, 3 * CHUNK + 1), (0, 0, 0, 0, 0, 5 * CHUNK - 1))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize(
+    ("layout", "dtype"), [("contiguous", torch.float32), ("channels_last", torch.bfloat16)], ids=str
+)
 @pytest.mark.parametrize("hits", HITS, ids=str)
 def test_many_samples_of_one_cell_add_up(hits: Sequence[int], layout: str, dtype: torch.dtype) -> None:
     channels = 3 if layout == "contiguous" else 16
