@@ -102,6 +102,17 @@ def test_a_tap_outside_brings_in_nothing_of_a_feature_that_is_no_number(backend:
         assert not tk.warp(to_device(LAYOUTS[layout](image)), flow.to(DEVICE), padding_mode="zeros").any()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "stock"])
+def test_a_position_that_was_brought_in_has_no_gradient_whatever_the_features_are(backend: str, layout: str) -> None:
+    image = torch.ones(1, 3, 4, 5)
+    image[..., -1], image[..., -1, :] = torch.inf, torch.inf
+    flow = torch.full((1, 2, 4, 5), 9.0)  # beyond the last column and row
+    with tk.use_backend(backend):
+        result = run(lambda *tensors: tk.warp(*tensors), (LAYOUTS[layout](image), flow))
+    assert not result.gradients[1].any()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_correlation_spreads_nan_only_where_the_window_reaches(backend: str) -> None:
     first, second = features(1, 6, 7, 7).float(), features(1, 6, 7, 7, seed=2).float()

@@ -42,13 +42,15 @@ def case_of(op: str) -> Case:
     return Case(op, "several chunks", (*pair, grid), (1, 0.1, "border", True))
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("order", ["forward", "shuffled:1"])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("op", ["warp", "grid_sample", "correlation", "warp_correlation"])
 def test_all_turns_of_a_loop_are_taken(
-    op: str, dtype: torch.dtype, layout: str, order: str, monkeypatch: pytest.MonkeyPatch
+    op: str, dtype: torch.dtype, layout: str, order: str, deterministic: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    torch.use_deterministic_algorithms(deterministic)  # an image's gradient is by other kernels where it need not be
     monkeypatch.setenv("HOST_RUN_MULTIPROCESSORS", "1")
     monkeypatch.setenv("HOST_RUN_ORDER", order)
     case = with_dtype(case_of(op), dtype)
