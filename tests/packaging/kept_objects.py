@@ -14,15 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-from tests.cuda.host_run.build import compile_object  # noqa: E402
-
 FOLDER = ROOT / "build" / "objects"
 CXX = shlex.join([sys.executable, __file__, "c++"])
 
 
 def main(command: Sequence[str]) -> None:
     """Do what this command does."""
+    from tests.cuda.host_run.build import compile_object
+
     if "-c" not in command:
         os.execvp(command[0], command)
     place = command.index("-o") + 1
@@ -38,4 +37,5 @@ def main(command: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))  # it is run as a file, from whichever folder is built
     main(sys.argv[1:])
