@@ -21,6 +21,7 @@ from tryon_kernels.eager import memory_format_of, position_dtype
 from tryon_kernels.ops.library import new_gradient, new_output
 
 FAR = 5.0  # a normalised position beyond every image of two pixels or more, whether corners are aligned or not
+INT32_MAX = 2**31 - 1
 BILINEAR, PADDINGS = 0, {"zeros": 0, "border": 1}  # torch's numbers
 
 
@@ -91,7 +92,13 @@ def _copes(input: Tensor, positions: Tensor, padding_mode: str) -> bool:
     """Does torch sample at positions that are not finite as we do? Its gradients there read what is not theirs."""
     if padding_mode != "border" or positions.device.type != "cpu" or torch.compiler.is_compiling():
         return False
+    if max(map(_last_offset, (input, positions))) >= INT32_MAX:  # torch's other code takes NaN to the last pixel
+        return False
     return not (torch.is_grad_enabled() and (input.requires_grad or positions.requires_grad))
+
+
+def _last_offset(tensor: Tensor) -> int:
+    return sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def _finite(grid: Tensor, copes: bool) -> Tensor:
