@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -19,7 +20,6 @@ from tryon_kernels.availability import DEVICE_TYPES, HOST_RUN, INTERPRETED
 OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
 SLOPES = {"correlation": 2, "warp_correlation": 1}  # which of an op's options is the negative slope
 POSITIONS = {"warp": 1, "grid_sample": 1, "warp_correlation": 2}  # which of an op's tensors holds positions
-DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 # Whose kernels are tested: cpp, triton or cuda. Where GPU kernels were made to run on the CPU, they are.
 _PRESENT = "triton" if INTERPRETED else "cuda" if HOST_RUN else "cpp"
@@ -28,6 +28,8 @@ if COMPILED not in DEVICE_TYPES:
     raise ValueError(f'TRYON_KERNELS_TEST_BACKEND: got "{COMPILED}", expected one of {", ".join(DEVICE_TYPES)}')
 DEVICE = torch.device(DEVICE_TYPES[COMPILED])
 CPU = torch.device("cpu")
+# The interpreter knows float16 only as it knows bfloat16: to load, to compute with in float32, and to store.
+DTYPES = (torch.float32, torch.float64, *(() if INTERPRETED else (torch.float16,)), torch.bfloat16)
 # GPU kernels on the CPU take seconds for what a GPU does at once.
 SIMULATED = INTERPRETED or HOST_RUN
 BACKENDS = (COMPILED,) if SIMULATED else ("eager", "stock", COMPILED)
@@ -252,6 +254,14 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 class Result:
     output: Tensor
     gradients: tuple[Tensor, ...]
+
+
+def in_turn(*choices: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Every combination; under the interpreter, which takes seconds a case, one for each of the first."""
+    if not INTERPRETED:
+        return list(product(*choices))
+    first, *others = choices
+    return [(item, *(other[turn % len(other)] for other in others)) for turn, item in enumerate(first)]
 
 
 def to_device(tensor: Tensor, device: torch.device = DEVICE) -> Tensor:

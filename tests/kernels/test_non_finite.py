@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
 import torch.nn.functional as F
-from kernel_inputs import BACKENDS, COMPILED, DEVICE, LAYOUTS, features, run, to_device
+from kernel_inputs import BACKENDS, COMPILED, DEVICE, LAYOUTS, features, in_turn, run, to_device
 
 import tryon_kernels as tk
 
@@ -168,11 +169,17 @@ def test_a_warped_correlation_spreads_nan_only_where_a_tap_and_the_window_reach(
     assert torch.equal(touched, expected)
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("negative_slope", [None, 0.1])
-@pytest.mark.parametrize("place", ["first", "second", "grad_output"])
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+NOT_FINITE = list(
+    product((torch.float32, torch.bfloat16), (torch.nan, torch.inf, -torch.inf), ("first", "second", "grad_output"))
+)
+VARIETIES = list(product((None, 0.1), ("contiguous", "channels_last")))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "place", "negative_slope", "layout"),
+    [(*case, *variety) for case, variety in in_turn(NOT_FINITE, VARIETIES)],
+    ids=str,
+)
 def test_a_correlations_gradients_spread_what_is_not_finite_only_where_the_window_reaches(
     dtype: torch.dtype, value: float, place: str, negative_slope: float | None, layout: str
 ) -> None:

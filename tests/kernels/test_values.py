@@ -19,6 +19,7 @@ from kernel_inputs import (
     flow_to,
     generator,
     grid_to,
+    in_turn,
     output_gradient,
     positions,
     run,
@@ -32,8 +33,7 @@ from tryon_kernels import eager
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", sample_inputs(), ids=str)
+@pytest.mark.parametrize(("case", "dtype"), in_turn(sample_inputs(), DTYPES), ids=str)
 def test_values_and_gradients_are_the_references_within_rounding(case: Case, dtype: torch.dtype, backend: str) -> None:
     case = with_dtype(case, dtype)
     grad_output = case.output_gradient()
