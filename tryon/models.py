@@ -74,8 +74,8 @@ class TryOnModel(nn.Module, ABC):
         """What the warp network sees of the person."""
 
     @abstractmethod
-    def generator_input(self, person: Person, warped: Warped) -> Tensor:
-        """What the generator sees."""
+    def generator_input(self, person: Person, warped: Warped, region: Tensor | None) -> Tensor:
+        """What the generator sees; `region` as in `forward`."""
 
     def condition_features(self, person: Person) -> tuple[Tensor, ...]:
         """The condition's feature pyramid; computed once, it serves any number of garments."""
@@ -90,7 +90,7 @@ class TryOnModel(nn.Module, ABC):
         """Render a batch of people around their warped garments; arguments as in `forward`."""
         if self.generator is None:
             raise ValueError(f"{self.role}: has no generator, wanted a model of stage 2 (tutor) or 4 (student)")
-        rendered, mask = self.generator(self.generator_input(person, warped))
+        rendered, mask = self.generator(self.generator_input(person, warped, region))
         image, composition = compose(warped.garment, warped.mask, rendered, mask, region)
         return TryOnResult(warped, rendered, composition, image)
 
@@ -100,8 +100,9 @@ class TryOnModel(nn.Module, ABC):
         Args:
             person: a batch.
             garment: a batch of the same length.
-            region: N x 1 x H x W garment region of the photo; given only while training on a real pair, where the
-                warped garment must not show outside it.
+            region: N x 1 x H x W garment region of the photo; given only while training on a real pair. The warped
+                garment must not show outside it, and what the tutor's generator sees of the arms is outside it; in
+                other cases that is outside the warped mask.
         """
         return self.render(person, self.warp_garment(self.condition_features(person), garment), region)
 
@@ -122,9 +123,9 @@ class Tutor(TryOnModel):
         """Parsing, DensePose and pose channels."""
         return tutor_condition(person)
 
-    def generator_input(self, person: Person, warped: Warped) -> Tensor:
+    def generator_input(self, person: Person, warped: Warped, region: Tensor | None) -> Tensor:
         """Preserved region, warped garment and mask, arms."""
-        return tutor_generator_input(person, warped.garment, warped.mask)
+        return tutor_generator_input(person, warped.garment, warped.mask, region)
 
 
 class Student(TryOnModel):
@@ -139,6 +140,6 @@ class Student(TryOnModel):
         """The photo."""
         return person.photo
 
-    def generator_input(self, person: Person, warped: Warped) -> Tensor:
+    def generator_input(self, person: Person, warped: Warped, region: Tensor | None) -> Tensor:
         """The photo, warped garment and mask."""
         return student_generator_input(person.photo, warped.garment, warped.mask)

@@ -15,6 +15,7 @@ STUDENT_LOSSES = f"{STAGES} -k test_the_students"
 OPTIMISER = f"{STAGES} -k optimiser"
 SECOND_HALF = f"{STAGES} -k second_half_starts"
 TRAINING = "tests/tryon/test_training.py"
+GOLDEN = "tests/tryon/test_golden.py"
 
 MUTANTS = (
     Mutant(BASE, "FINE_TUNED_WARP_RATE = 0.2", "FINE_TUNED_WARP_RATE = 0.5", f"{TRAINING} -k five_times_slower"),
@@ -60,9 +61,15 @@ MUTANTS = (
     ),
     Mutant(
         STUDENT,
-        "part.train(second_half).requires_grad_(second_half)",
         "part.requires_grad_(second_half)",
+        "part.requires_grad_(True)",
         f"{TRAINING} -k first_half_trains",
+    ),
+    Mutant(
+        STUDENT,
+        "part.requires_grad_(second_half)",
+        "part.train(second_half).requires_grad_(second_half)",
+        f"{GOLDEN} -k student-warp-False",
     ),
     Mutant(
         STUDENT,
@@ -94,6 +101,12 @@ MUTANTS = (
         "compose(warped.garment, warped.mask, rendered, mask, region)",
         "compose(warped.garment, warped.mask, rendered, mask)",
         TUTOR_LOSSES,
+    ),
+    Mutant(
+        MODELS,
+        "tutor_generator_input(person, warped.garment, warped.mask, region)",
+        "tutor_generator_input(person, warped.garment, warped.mask)",
+        f"{GOLDEN} -k tutor-False",
     ),
     Mutant(LOOP, 'group["lr"] = rate * factor', 'group["lr"] = rate', OPTIMISER),
     Mutant(LOOP, "if self.step == half:", "if self.step == half + 1:", SECOND_HALF),

@@ -118,10 +118,15 @@ class TestStages:
             if name.startswith(("condition_", "flow.refinement"))
         }
         assert trained == wanted
-        assert not stage.model.warp.garment_encoder.training
         stage.start_half(True)
         assert all(value.requires_grad for value in stage.model.warp.parameters())
-        assert stage.model.warp.garment_encoder.training
+
+    def test_what_does_not_learn_yet_normalises_by_the_batch_all_the_same(
+        self, recipe: Recipe, perceptual: PerceptualLoss
+    ) -> None:
+        stage = StudentWarp(recipe, perceptual)
+        stage.start_half(False)
+        assert all(module.training for module in stage.model.modules())
 
     @pytest.mark.parametrize("stage_type", [StudentWarp, StudentStage])
     def test_the_tutor_stays_frozen(self, stage_type, drawn_data, recipe: Recipe, perceptual: PerceptualLoss) -> None:

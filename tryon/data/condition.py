@@ -82,17 +82,19 @@ def preserved_region(person: Person) -> Tensor:
     return person.photo * mask
 
 
-def tutor_generator_input(person: Person, warped: Tensor, warped_mask: Tensor) -> Tensor:
+def tutor_generator_input(person: Person, warped: Tensor, warped_mask: Tensor, region: Tensor | None = None) -> Tensor:
     """Input of the tutor's generator: preserved region, warped garment and mask, arms outside the garment.
 
     Args:
         person: with parsing; DensePose decides whether there is an arm channel.
         warped: N x 3 x H x W warped garment.
         warped_mask: N x 1 x H x W warped garment mask.
+        region: N x 1 x H x W, what counts as the garment for the arms; by default the warped mask.
     """
     parts = [preserved_region(person), warped, warped_mask]
     if person.densepose is not None:
-        parts.append(_parts_mask(person.densepose, DENSEPOSE_ARMS) * (1 - warped_mask))
+        covered = warped_mask if region is None else region
+        parts.append(_parts_mask(person.densepose, DENSEPOSE_ARMS) * (1 - covered))
     return torch.cat(parts, dim=1)
 
 

@@ -78,10 +78,10 @@ class StudentWarp(DistilledStage):
             part.load_state_dict(tutors.state_dict())
 
     def start_half(self, second_half: bool) -> None:
-        """In the first half freeze what came from the tutor, its running statistics included."""
+        """In the first half what came from the tutor does not learn; its batch norms go on taking statistics."""
         self.model.train()
         for part in _shared_parts(self.model.warp):
-            part.train(second_half).requires_grad_(second_half)
+            part.requires_grad_(second_half)
 
     def step(self, sample: Sample, second_half: bool) -> StepResult:
         """Warp losses and distillation."""

@@ -8,10 +8,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from tests.tryon.conversion.published_forward import (
-    Published,
+from benchmarks.plain import networks as plain_networks
+from benchmarks.plain.people import is_one_of
+from tests.tryon.conversion.published_checkpoints import (
     blank_checkpoint,
+    published_network,
     random_checkpoint,
+    results,
     student_try_on,
     tutor_try_on,
 )
@@ -19,7 +22,7 @@ from tryon import InputError, TryOn
 from tryon.cli import main
 from tryon.conversion import convert_state_dict
 from tryon.conversion.checkpoint import published_record
-from tryon.data.labels import VITON, regions_of
+from tryon.data.labels import VITON, Regions, regions_of
 from tryon.data.sample import Garment, Person, stack
 from tryon.models import Student, Tutor
 from tryon.weights import load_model
@@ -77,21 +80,19 @@ def garment_and_photo(height=HEIGHT, width=WIDTH):
     return garment * mask, mask, photo
 
 
-def results(result):
-    return {
-        "warped garment": result.warped.garment,
-        "warped mask": result.warped.mask,
-        "rendered": result.rendered,
-        "composition": result.composition,
-        "image": result.image,
-    }
+def published_networks(role, states):
+    return [
+        published_network(f"{role}_{name}", state) for name, state in zip(("warp", "generator"), states, strict=True)
+    ]
 
 
 @torch.inference_mode()
 def test_a_converted_student_gives_the_published_numbers(student_states, student_folder):
     garment, mask, photo = garment_and_photo()
-    expected = student_try_on(*map(Published, student_states), photo, garment, mask)
-    ours = results(TryOn.load(student_folder).model(Person(photo, None, None, None), Garment(garment, mask)))
+    person, worn = Person(photo, None, None, None), Garment(garment, mask)
+    expected = student_try_on(published_networks("student", student_states), person, worn)
+    result = TryOn.load(student_folder).model(person, worn)
+    ours = results(result.warped, result)
     for name, value in expected.items():
         torch.testing.assert_close(ours[name], value, **SAME, msg=lambda text, name=name: f"{name}: {text}")
         assert value.std() > 0.01, f"{name} is flat and would show nothing"
@@ -111,24 +112,26 @@ def test_a_converted_tutor_gives_the_published_numbers():
     labels = torch.randint(14, (1, HEIGHT // 8, width // 8), generator=generator)
     parts = torch.randint(25, (1, HEIGHT // 8, width // 8), generator=generator)
     labels, parts = (image.repeat_interleave(8, 1).repeat_interleave(8, 2) for image in (labels, parts))
-    keypoints = [(10 + 2 * number, 30 + 11 * number) for number in range(18)]
-    expected = tutor_try_on(*map(Published, states), photo, labels, parts, keypoints, garment, mask)
+    keypoints = torch.tensor([[(10.0 + 2 * number, 30.0 + 11 * number, 1.0) for number in range(18)]])
+    worn = Garment(garment, mask)
+    published = Regions(*(is_one_of(labels, those) for those in ((4, 7), (1, 12), (5, 6, 8, 9, 10), (11, 13))))
+    expected = tutor_try_on(published_networks("tutor", states), Person(photo, published, keypoints, parts), worn)
 
-    present = torch.tensor([(x, y, 1.0) for x, y in keypoints])
-    person = stack([Person(photo[0], regions_of(labels[0], VITON), present, parts[0])])
-    ours = results(model(person, Garment(garment, mask)))
+    result = model(Person(photo, stack([regions_of(labels[0], VITON)]), keypoints, parts), worn)
+    ours = results(result.warped, result)
     for name, value in expected.items():
         torch.testing.assert_close(ours[name], value, **SAME, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @torch.inference_mode()
-def test_the_other_alignment_would_not_pass_as_the_same(student_states):
+def test_the_other_alignment_would_not_pass_as_the_same(student_states, monkeypatch):
     garment, mask, photo = garment_and_photo(64, 64)
-    generator = Published(student_states[1])
-    images = [
-        student_try_on(Published(student_states[0], align_corners=aligned), generator, photo, garment, mask)["image"]
-        for aligned in (True, False)
-    ]
+    networks = published_networks("student", student_states)
+    images = []
+    for aligned in (True, False):
+        monkeypatch.setattr(plain_networks, "ALIGN_CORNERS", aligned)
+        result = student_try_on(networks, Person(photo, None, None, None), Garment(garment, mask))
+        images.append(result["image"])
     assert (images[0] - images[1]).abs().max() > 100 * SAME["atol"]
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tryon.conversion.published_forward import Published, blank_checkpoint, our_shapes, random_checkpoint
+from tests.tryon.conversion.published_checkpoints import (
+    blank_checkpoint,
+    our_shapes,
+    published_network,
+    random_checkpoint,
+)
 from tryon.conversion import NETWORKS, convert_state_dict, key_table
 from tryon.conversion.published import published_role
 from tryon.errors import InputError
@@ -44,7 +49,7 @@ def test_a_converted_generator_computes_what_the_published_layout_does():
     state = random_checkpoint("student_generator")
     inputs = torch.randn(1, 7, 64, 64)
     with torch.inference_mode():
-        expected = Published(state).step("model.model", inputs)
+        expected = published_network("student_generator", state)(inputs)
         rendered, mask = converted("student_generator", state)(inputs)
     torch.testing.assert_close(rendered, expected[:, :3].tanh(), **SAME)
     torch.testing.assert_close(mask, expected[:, 3:].sigmoid(), **SAME)
@@ -52,18 +57,21 @@ def test_a_converted_generator_computes_what_the_published_layout_does():
 
 def test_a_converted_warp_network_computes_what_the_published_layout_does():
     state = random_checkpoint("tutor_warp")
-    published, network = Published(state), converted("tutor_warp", state)
+    published, network = published_network("tutor_warp", state), converted("tutor_warp", state)
     garment, condition = torch.randn(1, 3, 64, 64), torch.randn(1, 45, 64, 64)
     with torch.inference_mode():
         ours = network.garment_pyramid(network.garment_encoder(garment)), network.condition_features(condition)
-        for prefix, image, levels in zip(("image", "cond"), (garment, condition), ours, strict=True):
-            expected = published.pyramid(f"{prefix}_FPN", published.encoder(f"{prefix}_features", image))
+        theirs = (
+            published.image_FPN(published.image_features(garment)),
+            published.cond_FPN(published.cond_features(condition)),
+        )
+        for levels, expected in zip(ours, theirs, strict=True):
             for level, one in zip(levels, expected, strict=True):
                 torch.testing.assert_close(level, one, rtol=1e-4, atol=1e-5 * one.abs().max().item())
         for level in range(5):
             volume, pair = torch.randn(1, 49, 4, 4), torch.randn(1, 512, 4, 4)
-            main = published.offset(f"aflow_net.netMain.{level}", volume)
-            refine = published.offset(f"aflow_net.netRefine.{level}", pair)
+            main = published.aflow_net.netMain[level](volume)
+            refine = published.aflow_net.netRefine[level](pair)
             torch.testing.assert_close(network.flow.correlation[level](volume), main, **SAME)
             torch.testing.assert_close(network.flow.refinement[level](pair), refine, **SAME)
 

@@ -75,6 +75,16 @@ def test_the_arm_channel_is_the_arms_that_the_warped_garment_leaves_free(people:
     assert (arms.bool() == wanted).all()
 
 
+def test_while_training_on_a_real_pair_it_is_the_arms_outside_the_photos_garment(people: Person) -> None:
+    assert people.regions is not None
+    assert people.densepose is not None
+    mask, region = torch.ones(2, 1, 64, 64), people.regions.garment
+    arms = tutor_generator_input(people, torch.zeros(2, 3, 64, 64), mask, region)[:, 7]
+    wanted = (people.densepose >= 15) & (people.densepose <= 22) & (region[:, 0] == 0)
+    assert wanted.any()
+    assert (arms.bool() == wanted).all()
+
+
 def test_a_person_without_parsing_has_no_condition(people: Person) -> None:
     with pytest.raises(ValueError, match="parsing"):
         tutor_condition(replace(people, regions=None))

@@ -2,10 +2,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.plain import networks as plain
+from benchmarks.plain.copies import copy_network
+from tryon.conversion import key_table
 from tryon.networks import WarpNetwork
 from tryon.networks.blocks import pad_to
 from tryon.networks.flow import AppearanceFlow, composed_map, cropped_map, map_of_offset, sample
 
+LIVELY_WIDTH = 0.1
 FLOAT64_ROUNDING = 1e-11  # a few hundred operations of 2^-53 on values of order 1 to 100
 
 
@@ -108,69 +112,42 @@ def test_without_offsets_the_flow_is_the_identity_up_to_the_convention_of_resizi
     torch.testing.assert_close(flow.warp(constant), constant)
 
 
-def shifted_products(first, second):
-    """The correlation volume by its definition: zeros outside, channel = (dy + 3) * 7 + (dx + 3)."""
-    height, width = first.shape[2:]
-    padded = F.pad(second, (3, 3, 3, 3))
-    shifts = [(dy, dx) for dy in range(7) for dx in range(7)]
-    planes = [(first * padded[:, :, dy : dy + height, dx : dx + width]).mean(1) for dy, dx in shifts]
-    return F.leaky_relu(torch.stack(planes, dim=1), 0.1)
-
-
-def stock_flow(network, garment, condition):
-    """The flow network written once more from its description, with PyTorch's own grid_sample."""
-
-    def warped(image, sampling_map):
-        grid = sampling_map.permute(0, 2, 3, 1)
-        return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
-
-    def displaced(offset):
-        size = torch.tensor([offset.shape[3], offset.shape[2]], dtype=offset.dtype).view(1, 2, 1, 1)
-        return identity(*offset.shape[2:]) + offset / ((size - 1) / 2)
-
-    maps, previous = [], None
-    for step in range(5):
-        features = garment[step] if previous is None else warped(garment[step], previous.detach())
-        offset = network.correlation[step](shifted_products(features, condition[step]))
-        current = displaced(offset) if previous is None else warped(previous, displaced(offset))
-        refined = torch.cat([warped(garment[step], current), condition[step]], 1)
-        current = warped(current, displaced(network.refinement[step](refined)))
-        previous = F.interpolate(current, scale_factor=2, mode="bilinear", align_corners=False)
-        maps.append(previous)
-    return maps
-
-
-def lively_network(width=0.1):
+def lively_network():
     """A network in double precision whose offsets are of the order of a pixel, as after some training."""
     torch.manual_seed(3)
-    network = WarpNetwork(4, width).double()
+    network = WarpNetwork(4, LIVELY_WIDTH).double()
     for parameter in network.flow.parameters():
         parameter.data *= 3
     return network
 
 
-def test_all_levels_agree_with_the_description_written_in_stock_operations():
+def plain_form(network):
+    """A lively network in stock operations."""
+    return copy_network(network, plain.WarpNetwork(4, LIVELY_WIDTH).double(), "student_warp")
+
+
+def test_all_levels_agree_with_the_published_network_in_stock_operations():
     network = lively_network().eval()
-    garment, condition = torch.randn(2, 3, 64, 96).double(), torch.randn(2, 4, 64, 96).double()
-    flow = network(garment, condition)
-    pyramids = network.garment_pyramid(network.garment_encoder(garment)), network.condition_features(condition)
-    for level, expected in zip(flow.levels, stock_flow(network.flow, *pyramids), strict=True):
-        torch.testing.assert_close(level.sampling_map, expected, atol=FLOAT64_ROUNDING, rtol=0)
+    images = torch.randn(2, 3, 64, 96).double(), torch.randn(2, 4, 64, 96).double()
+    flow = network(*images)
+    for level, expected in zip(flow.levels, plain_form(network).eval()(*images), strict=True):
+        torch.testing.assert_close(level.sampling_map, expected.sampling_map, atol=FLOAT64_ROUNDING, rtol=0)
     moved = max(offset.abs().max() for level in flow.levels for offset in level.offsets)
     assert moved > 0.5
 
 
-def test_gradients_agree_with_the_description_written_in_stock_operations():
+def test_gradients_agree_with_the_published_network_in_stock_operations():
     network = lively_network()
-    garment, condition = torch.randn(2, 3, 64, 64).double(), torch.randn(2, 4, 64, 64).double()
-    parameters = list(network.parameters())
+    images = torch.randn(2, 3, 64, 64).double(), torch.randn(2, 4, 64, 64).double()
+    published = plain_form(network)
 
-    def gradients(maps):
-        return torch.autograd.grad(sum(one.square().sum() for one in maps), parameters)
+    def gradients(levels, parameters):
+        return torch.autograd.grad(sum(level.sampling_map.square().sum() for level in levels), parameters)
 
-    actual = gradients([level.sampling_map for level in network(garment, condition).levels])
-    pyramids = network.garment_pyramid(network.garment_encoder(garment)), network.condition_features(condition)
-    expected = gradients(stock_flow(network.flow, *pyramids))
+    ours, theirs = dict(network.named_parameters()), dict(published.named_parameters())
+    table = key_table("student_warp")
+    actual = gradients(network(*images).levels, [ours[table[name]] for name in theirs])
+    expected = gradients(published(*images), list(theirs.values()))
     for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8 * max(1.0, other.abs().max().item()))
 
