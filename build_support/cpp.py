@@ -25,9 +25,7 @@ HOST_SOURCES = (
     *("csrc/cpu/correlation.cpp", "csrc/cpu/distance.cpp", "csrc/cpu/sample.cpp", "csrc/cpu/warp_correlation.cpp"),
 )
 VARIANTS_SOURCE = "csrc/cpu/variants.cpp"  # has to know which variants there are
-KERNEL_SOURCES = tuple(
-    f"csrc/cpu/kernels/{name}.cpp" for name in ("correlation", "distance", "sample", "scatter")
-)
+KERNEL_SOURCES = tuple(f"csrc/cpu/kernels/{name}.cpp" for name in ("correlation", "distance", "sample", "scatter"))
 STANDARD = "-std=c++20"
 OPTIONS = (
     *("-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Icsrc"),

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from kernel_inputs import (
     BACKENDS,
+    COMPILED,
+    CPU_LIBRARY,
     DEVICE,
     DTYPES,
     LAYOUTS,
@@ -95,6 +97,19 @@ def test_features_and_target_may_lie_in_memory_as_they_like(backend: str, layout
         assert_as_in_float64((first[0, 0, :1].expand(3, 6), second[0, :3, 1]))
         activated, _ = tk.feature_distance(to_device(first), to_device(second))
     assert activated.stride() == torch.empty_like(first).stride()
+
+
+@pytest.mark.skipif(COMPILED != "cpp", reason=CPU_LIBRARY)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_results_are_the_same_bits_for_any_number_of_threads(dtype: torch.dtype) -> None:
+    tensors, before, results = pair(2, 40, 23, 31, dtype=dtype), torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(gradients(tk.feature_distance, tensors, True))
+    finally:
+        torch.set_num_threads(before)
+    assert all(all(map(torch.equal, result, results[0])) for result in results[1:])
 
 
 @pytest.mark.parametrize("weight", [WEIGHT, None], ids=["with a distance", "without"])
