@@ -113,8 +113,6 @@ def _call_gpu(op: str, name: str, *arguments: Any) -> Any:
     return implementation(backend, name)(*arguments)
 
 
-for _name in ("feature_distance", "feature_distance_backward"):
-    library.impl(_name, stock.implementation(_name), "CompositeExplicitAutograd")
 for _op in OPS:
     for _name in (_op, f"{_op}_backward"):
         # Elsewhere, whatever the device: the library of CPU kernels registers its own.
