@@ -14,7 +14,6 @@ from kernel_inputs import (
     DEVICE,
     DTYPES,
     LAYOUTS,
-    SIMULATED,
     Numbers,
     features,
     to_device,
@@ -29,8 +28,6 @@ Distance = Callable[..., tuple[Tensor, Tensor]]
 
 # One number; fewer than a vector; many of them and some more; more than the kernels sum at a time.
 SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 3, 5, 7), (1, 5, 3, 2, 11), (0, 4, 5, 5), (2, 40, 23, 31))
-if SIMULATED:
-    SHAPES = SHAPES[1:-1]
 LAYOUTS_OF_PAIRS = (
     *((name, name) for name in LAYOUTS),
     ("contiguous", "channels_last"),
@@ -95,6 +92,7 @@ def test_features_and_target_may_lie_in_memory_as_they_like(backend: str, layout
         for dtype in (torch.float32, torch.bfloat16):
             assert_as_in_float64((first.to(dtype), second.to(dtype)))
         assert_as_in_float64((first[0, 0, :1].expand(3, 6), second[0, :3, 1]))
+        assert_as_in_float64((first.flatten()[1:], second.flatten()[1:]))  # at an odd address
         activated, _ = tk.feature_distance(to_device(first), to_device(second))
     assert activated.stride() == torch.empty_like(first).stride()
 
