@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from kernel_inputs import (
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import tryon_kernels as tk
 
@@ -182,6 +184,28 @@ def test_only_the_gradient_asked_for_is_made(needed: int) -> None:
         along, distance.detach(), activated, *leaves[1:], True, *wanted
     )
     assert [gradient.numel() > 0 for gradient in both] == [*wanted]
+
+
+class Arguments(TorchDispatchMode):
+    """What the backward op is called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple[bool, bool]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.tryon_kernels.feature_distance_backward.default:
+            self.given.append((args[0] is not None, args[1] is not None))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gradient_that_there_is_not_is_not_read() -> None:
+    first, second = (to_device(tensor).requires_grad_() for tensor in pair(2, 3))
+    with Arguments() as arguments:
+        for used in ((0,), (1,), (0, 1)):
+            outputs = tk.feature_distance(first, second)
+            sum(outputs[index].sum() for index in used).backward()
+    assert arguments.given == [(True, False), (False, True), (True, True)]
 
 
 def test_the_features_are_freed_after_relu_and_returned_without() -> None:
