@@ -268,3 +268,30 @@ def test_what_it_cannot_take_is_refused_with_what_it_wants(what: str) -> None:
     call, error, message = REFUSED[what]
     with pytest.raises(error, match=message):
         call(torch.zeros(2, 3, 4, device=DEVICE))
+
+
+REFUSED_BY_OPS: dict[str, tuple[Callable[[Tensor], object], str]] = {
+    "unequal shapes": (
+        lambda tensor: torch.ops.tryon_kernels.feature_distance(tensor, tensor[0], True),
+        "target: got shape 3 x 4, expected",
+    ),
+    "a gradient of another shape": (
+        lambda tensor: torch.ops.tryon_kernels.feature_distance_backward(
+            tensor[0], None, tensor, tensor, True, True, True
+        ),
+        "grad_activated: got shape 3 x 4, expected",
+    ),
+    "a gradient for each number's distance": (
+        lambda tensor: torch.ops.tryon_kernels.feature_distance_backward(
+            None, tensor, tensor, tensor, True, True, True
+        ),
+        "grad_distance: got",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_BY_OPS)
+def test_the_ops_refuse_what_would_be_read_beyond_its_end(what: str) -> None:
+    call, message = REFUSED_BY_OPS[what]
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        call(torch.zeros(2, 3, 4, device=DEVICE))
