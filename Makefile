@@ -52,7 +52,10 @@ demo: $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest --numprocesses auto
 # Tests of what the kernels compute and touch, for each instruction set; the formulas of other backends are the same for all.
 OF_EACH_ISA := $(addprefix tests/kernels/test_,values.py non_finite.py zero_sizes.py bounds.py threads.py \
-    random_shapes.py memory.py ops.py::test_only_the_gradients_asked_for_are_made)
+    random_shapes.py memory.py ops.py::test_only_the_gradients_asked_for_are_made \
+    feature_distance.py::test_values_and_gradients_are_the_references \
+    feature_distance.py::test_what_is_not_a_number_stays_one_and_has_torchs_derivatives \
+    feature_distance.py::test_results_are_the_same_bits_for_any_number_of_threads)
 COMPILED_ALONE := -k "not eager and not stock and not reference_is"
 OF_ANY_ISA := $(filter-out tests/packaging tests/kernels %.py,$(wildcard tests/*)) \
     $(filter-out $(OF_EACH_ISA),$(wildcard tests/kernels/test_*.py))
@@ -71,6 +74,9 @@ test: $(VENV)/.tested
 INTERPRETED := test_triton.py test_non_finite.py \
     test_values.py::test_values_and_gradients_are_the_references_within_rounding \
     test_values.py::test_where_a_volume_is_exactly_0_its_gradient_takes_the_negative_slope \
+    test_feature_distance.py::test_values_and_gradients_are_the_references \
+    test_feature_distance.py::test_features_and_target_may_lie_in_memory_as_they_like \
+    test_feature_distance.py::test_what_is_not_a_number_stays_one_and_has_torchs_derivatives \
     test_selected_kernels.py::test_results_stay_right_where_kernels_are_wrong \
     test_selected_kernels.py::test_a_compiled_graph_chooses_when_it_runs
 triton: $(VENV)/.tested

@@ -22,10 +22,10 @@ from build_support.variables import words
 
 HOST_SOURCES = (
     *("csrc/bind.cpp", "csrc/older_systems.cpp"),
-    *("csrc/cpu/correlation.cpp", "csrc/cpu/sample.cpp", "csrc/cpu/warp_correlation.cpp"),
+    *("csrc/cpu/correlation.cpp", "csrc/cpu/distance.cpp", "csrc/cpu/sample.cpp", "csrc/cpu/warp_correlation.cpp"),
 )
 VARIANTS_SOURCE = "csrc/cpu/variants.cpp"  # has to know which variants there are
-KERNEL_SOURCES = ("csrc/cpu/kernels/correlation.cpp", "csrc/cpu/kernels/sample.cpp", "csrc/cpu/kernels/scatter.cpp")
+KERNEL_SOURCES = tuple(f"csrc/cpu/kernels/{name}.cpp" for name in ("correlation", "distance", "sample", "scatter"))
 STANDARD = "-std=c++20"
 OPTIONS = (
     *("-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Icsrc"),

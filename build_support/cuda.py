@@ -24,7 +24,7 @@ from build_support.variables import refusal, variable
 
 SOURCES = (
     *("csrc/cuda/bind.cpp", "csrc/cuda/sample.cu", "csrc/cuda/sample_backward.cu", "csrc/cuda/cells.cu"),
-    *("csrc/cuda/correlation.cu", "csrc/cuda/correlation_backward.cu"),
+    *("csrc/cuda/correlation.cu", "csrc/cuda/correlation_backward.cu", "csrc/cuda/distance.cu"),
 )
 ARCHITECTURES = (75, 80, 86, 90, 100, 120)  # code for one also runs on later ones of the same tens
 FAMILIES = {"Turing": (75,), "Ampere": (80, 86), "Ada": (89,), "Hopper": (90,), "Blackwell": (100, 120)}

@@ -12,4 +12,6 @@ STABLE_TORCH_LIBRARY_IMPL(tryon_kernels, CPU, m) {
   m.impl("correlation_backward", TORCH_BOX(&cpu::correlation_backward));
   m.impl("warp_correlation", TORCH_BOX(&cpu::warp_correlation));
   m.impl("warp_correlation_backward", TORCH_BOX(&cpu::warp_correlation_backward));
+  m.impl("feature_distance", TORCH_BOX(&cpu::feature_distance));
+  m.impl("feature_distance_backward", TORCH_BOX(&cpu::feature_distance_backward));
 }

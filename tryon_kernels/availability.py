@@ -14,12 +14,13 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tryon_kernels import gpu, stock
 from tryon_kernels.gpu import choice
 from tryon_kernels.libraries import CUDA, build_record, cpp_obstacle, why_not_built
 
-OPS = ("warp", "grid_sample", "correlation", "warp_correlation")
+OPS = ("warp", "grid_sample", "correlation", "warp_correlation", "feature_distance")
 ALL_OPS = tuple(f"{op}{suffix}" for op in OPS for suffix in ("", "_backward"))
 
 # Triton reads the same variable: its interpreter then runs kernels on the CPU.
@@ -86,6 +87,6 @@ def implementation(backend: str, name: str) -> Callable[..., Any]:
 
 
 def _launch(function: Callable[..., Any], kernels: Any, *arguments: Any) -> Any:
-    device = arguments[0].device
+    device = next(argument.device for argument in arguments if isinstance(argument, Tensor))
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         return function(kernels, *arguments)

@@ -30,7 +30,7 @@ def check_correlation(first: Tensor, second: Tensor, radius: int, stride: int, n
     _check_features("first", first)
     if second.shape != first.shape:
         raise ValueError(f"second: got shape {_shape(second)}, expected that of first, {_shape(first)}")
-    _check_like_first(second, first)
+    _check_like("second", second, "first", first)
     _check_volume(radius, negative_slope)
     if stride < 1:
         raise ValueError(f"stride: got {stride}, expected 1 or more")
@@ -51,16 +51,37 @@ def check_warp_correlation(
     if second.shape != wanted:
         sizes = " x ".join(map(str, wanted))
         raise ValueError(f"second: got shape {_shape(second)}, expected that of first sampled by grid, {sizes}")
-    _check_like_first(second, first)
+    _check_like("second", second, "first", first)
     _check_volume(radius, negative_slope)
 
 
-def check_grad_output(grad_output: Tensor, like: Tensor, *shape: int) -> None:
+def check_feature_distance(features: Tensor, target: Tensor) -> None:
+    """Refuse what `feature_distance` cannot take: TypeError for dtypes, ValueError for the rest."""
+    _check_dtype("features", features)
+    if target.shape != features.shape:
+        raise ValueError(f"target: got shape {_shape(target)}, expected that of features, {_shape(features)}")
+    _check_like("target", target, "features", features)
+
+
+def check_distance_gradients(
+    grad_activated: Tensor | None, grad_distance: Tensor | None, activated: Tensor, target: Tensor
+) -> None:
+    """Refuse what are no gradients of the results for features and a target like these."""
+    check_feature_distance(activated, target)
+    if grad_activated is not None:
+        check_grad_output(grad_activated, activated, *activated.shape, name="grad_activated")
+    wide = position_dtype(activated)
+    if grad_distance is not None and (grad_distance.dim() != 0 or grad_distance.dtype != wide):
+        found = f"{grad_distance.dtype}, {_shape(grad_distance)}"
+        raise ValueError(f"grad_distance: got {found}, expected {wide}, a scalar")
+
+
+def check_grad_output(grad_output: Tensor, like: Tensor, *shape: int, name: str = "grad_output") -> None:
     """Refuse a gradient that is not one of an output of this shape, in the dtype of the features."""
     if grad_output.shape != shape:
-        raise ValueError(f"grad_output: got shape {_shape(grad_output)}, expected {' x '.join(map(str, shape))}")
+        raise ValueError(f"{name}: got shape {_shape(grad_output)}, expected {' x '.join(map(str, shape))}")
     if grad_output.dtype != like.dtype:
-        raise TypeError(f"grad_output: got {grad_output.dtype}, expected {like.dtype}")
+        raise TypeError(f"{name}: got {grad_output.dtype}, expected {like.dtype}")
 
 
 def check_volume_gradient(
@@ -79,14 +100,18 @@ def check_volume_gradient(
 def _check_features(name: str, tensor: Tensor) -> None:
     if tensor.dim() != 4:
         raise ValueError(f"{name}: got shape {_shape(tensor)}, expected N x C x H x W")
+    _check_dtype(name, tensor)
+
+
+def _check_dtype(name: str, tensor: Tensor) -> None:
     if tensor.dtype not in DTYPES:
         raise TypeError(f"{name}: got {tensor.dtype}, expected float16, bfloat16, float32 or float64")
 
 
-def _check_like_first(second: Tensor, first: Tensor) -> None:
-    if second.dtype != first.dtype:
-        raise TypeError(f"second: got {second.dtype}, expected that of first, {first.dtype}")
-    _check_device("second", second, "first", first)
+def _check_like(name: str, tensor: Tensor, of: str, like: Tensor) -> None:
+    if tensor.dtype != like.dtype:
+        raise TypeError(f"{name}: got {tensor.dtype}, expected that of {of}, {like.dtype}")
+    _check_device(name, tensor, of, like)
 
 
 def _check_volume(radius: int, negative_slope: float | None) -> None:

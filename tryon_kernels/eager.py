@@ -73,6 +73,44 @@ def warp_correlation(
     return correlation(grid_sample(first, grid, padding_mode, align_corners), second, radius, 1, negative_slope, True)
 
 
+def feature_distance(features: Tensor, target: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
+    """Features after ReLU and their mean distance from a target; see `tryon_kernels.feature_distance`.
+
+    Without ReLU a tensor without elements stands in the place of the first, which would be the features themselves.
+    """
+    activated, wide = features.relu() if relu else features, position_dtype(features)
+    distance = (activated.to(wide) - target.to(wide)).abs().mean()
+    return activated if relu else features.new_empty(0), distance
+
+
+def feature_distance_backward(
+    grad_activated: Tensor | None,
+    grad_distance: Tensor | None,
+    activated: Tensor,
+    target: Tensor,
+    relu: bool,
+    features_needed: bool,
+    target_needed: bool,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of features and target, from what the features are after ReLU (the features, where there is none)."""
+    wide, unneeded = position_dtype(activated), activated.new_empty(0)
+    if grad_distance is None:
+        signs = torch.zeros_like(activated, dtype=wide)
+    else:
+        signs = (activated.to(wide) - target.to(wide)).sign_().mul_(grad_distance / activated.numel())
+    grad_target = signs.neg().to(target.dtype) if target_needed else unneeded
+    if not features_needed:
+        return unneeded, grad_target
+    if grad_activated is not None:
+        signs = signs.add_(grad_activated)
+    return passed_by_relu(signs, activated, relu).to(activated.dtype), grad_target
+
+
+def passed_by_relu(gradient: Tensor, activated: Tensor, relu: bool) -> Tensor:
+    """What ReLU, where there is one, passes of a gradient: as torch's, all of it where a value is not a number."""
+    return torch.where(activated <= 0, 0, gradient) if relu else gradient
+
+
 def _pixels(normalised: Tensor, size: int, align_corners: bool) -> Tensor:
     """Pixel position of a normalised one: -1 and 1 are the outer pixels' centres (align_corners) or outer edges."""
     if align_corners:

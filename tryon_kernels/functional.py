@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,25 +15,28 @@ from tryon_kernels import eager, ops, pins, private, stock
 from tryon_kernels.backends import backend_for, backend_when_traced
 from tryon_kernels.checks import (
     check_correlation,
+    check_feature_distance,
     check_grid_sample,
     check_reduction,
     check_warp,
     check_warp_correlation,
 )
 from tryon_kernels.ops.gradients import Operation
-from tryon_kernels.ops.library import as_positions, lowered_by_autocast
+from tryon_kernels.ops.library import as_positions, autocasts, lowered_by_autocast
+
+Output = TypeVar("Output", Tensor, tuple[Tensor, Tensor])
 
 
 @dataclass(frozen=True)
-class _Forms:
+class _Forms(Generic[Output]):
     """One operation in its three forms, of the same arguments."""
 
     name: str
     kernels: Operation
-    stock: Callable[..., Tensor]
-    formula: Callable[..., Tensor]
+    stock: Callable[..., Output]
+    formula: Callable[..., Output]
 
-    def __call__(self, tensors: Sequence[Tensor], *options: Any) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], *options: Any) -> Output:
         """Call the form that serves now. What the arguments are has been checked."""
         if torch.compiler.is_compiling():
             return self._traced(backend_when_traced(tensors[0].device), tensors, options)
@@ -51,7 +54,7 @@ class _Forms:
         with pins.pinned(backend):
             return self.kernels(*tensors, *options)
 
-    def _traced(self, backend: str, tensors: Sequence[Tensor], options: Sequence[Any]) -> Tensor:
+    def _traced(self, backend: str, tensors: Sequence[Tensor], options: Sequence[Any]) -> Output:
         """What is traced of the kernels asks again which of them serves when it runs."""
         if backend == "eager":
             return self.formula(*tensors, *options)
@@ -63,6 +66,9 @@ _GRID_SAMPLE = _Forms("grid_sample", ops.grid_sample.operation, stock.grid_sampl
 _CORRELATION = _Forms("correlation", ops.correlation.operation, stock.correlation, eager.correlation)
 _WARP_CORRELATION = _Forms(
     "warp_correlation", ops.warp_correlation.operation, stock.warp_correlation, eager.warp_correlation
+)
+_FEATURE_DISTANCE = _Forms(
+    "feature_distance", ops.feature_distance.operation, eager.feature_distance, eager.feature_distance
 )
 
 
@@ -221,3 +227,37 @@ def warp_correlation(
     grid = as_positions(grid)
     check_warp_correlation(first, second, grid, radius, negative_slope, padding_mode)
     return _WARP_CORRELATION((first, second, grid), radius, negative_slope, padding_mode, align_corners)
+
+
+def feature_distance(features: Tensor, target: Tensor, *, relu: bool = True) -> tuple[Tensor, Tensor]:
+    """Mean absolute distance of features, after ReLU, from a target: a level of a perceptual loss.
+
+    activated = max(features, 0) and distance = mean |activated - target|, as `torch.nn.functional.relu` and `l1_loss`
+    give, in one pass over memory, and so are the gradients. A network goes on with `activated`:
+
+        x, distance = feature_distance(conv(x), target)
+
+    Only `activated` (without ReLU the features) and the target are kept for the gradients. Differences are computed and
+    summed in float32 at least. Derivatives are torch's: 0 where `activated` equals its target and where ReLU is at 0.
+
+    Args:
+        features: of any shape and strides, float16, bfloat16, float32 or float64. Under autocast they stay as they are.
+        target: like features. Under autocast it is taken to the features' dtype. In the features' memory layout it is
+            read in place.
+        relu: without it `activated` is `features` itself.
+
+    Returns:
+        activated, in the shape, dtype and layout of the features, and the distance, a scalar of float64 with float64
+        features, otherwise float32; not a number where there are no features.
+
+    Raises:
+        TypeError: a dtype does not fit.
+        ValueError: a shape or device does not fit.
+    """
+    if has_torch_function((features, target)):
+        return handle_torch_function(feature_distance, (features, target), features, target, relu=relu)
+    if autocasts(features) and target.is_floating_point():
+        target = target.to(features.dtype)
+    check_feature_distance(features, target)
+    activated, distance = _FEATURE_DISTANCE((features, target), relu)
+    return activated if relu else features, distance

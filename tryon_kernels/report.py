@@ -20,6 +20,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {  # of a call, as networks have them
     "grid_sample": ("border", True),
     "correlation": (3, 1, None, True),
     "warp_correlation": (3, 0.1, "border", True),
+    "feature_distance": (True,),
 }
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -160,7 +161,7 @@ def _tensors(
     flow = 6 * torch.rand(count, 2, height, width, device=device, dtype=wide) - 3
     if op == "warp":
         return first, flow
-    if op == "correlation":
+    if op in ("correlation", "feature_distance"):
         return first, second
     grid = flow.permute(0, 2, 3, 1) / flow.new_tensor([width / 2, height / 2])
     return (first, grid) if op == "grid_sample" else (first, second, grid)

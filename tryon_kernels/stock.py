@@ -294,5 +294,7 @@ IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "correlation": correlation,
     "correlation_backward": correlation_backward,
     "warp_correlation": warp_correlation,
+    "feature_distance": eager.feature_distance,
+    "feature_distance_backward": eager.feature_distance_backward,
     "warp_correlation_backward": warp_correlation_backward,
 }

@@ -36,4 +36,10 @@ std::tuple<Tensor, Tensor, Tensor> warp_correlation_backward(const Tensor& grad_
                                                              const std::string& padding_mode, bool align_corners,
                                                              bool first_needed, bool second_needed, bool grid_needed);
 
+std::tuple<Tensor, Tensor> feature_distance(const Tensor& features, const Tensor& target, bool relu);
+std::tuple<Tensor, Tensor> feature_distance_backward(const std::optional<Tensor>& grad_activated,
+                                                     const std::optional<Tensor>& grad_distance,
+                                                     const Tensor& activated, const Tensor& target, bool relu,
+                                                     bool features_needed, bool target_needed);
+
 }  // namespace tryon_kernels::cpu

@@ -12,17 +12,18 @@
 #include <unistd.h>
 #endif
 
-// TRYON_KERNELS_VARIANTS is VARIANT(name, sampling) for each variant built, best first: its correlation is its own, its
-// sampling that of the variant named second.
+// TRYON_KERNELS_VARIANTS is VARIANT(name, others) for each variant built, best first: its correlation is its own, its
+// other kernels are those of the variant named second.
 namespace tryon_kernels {
 
-#define VARIANT(name, sampling)                        \
+#define VARIANT(name, others)                          \
   namespace name {                                     \
   extern const Table<CorrelationKernels> kCorrelation; \
   }                                                    \
-  namespace sampling {                                 \
+  namespace others {                                   \
   extern const Table<SampleKernels> kSample;           \
   extern const Table<ScatterKernels> kScatter;         \
+  extern const Table<DistanceKernels> kDistance;       \
   }
 TRYON_KERNELS_VARIANTS
 #undef VARIANT
@@ -67,7 +68,8 @@ bool baseline() { return true; }
 #endif
 }  // namespace runs_here
 
-#define VARIANT(name, sampling) {#name, runs_here::name, &name::kCorrelation, &sampling::kSample, &sampling::kScatter},
+#define VARIANT(name, others) \
+  {#name, runs_here::name, &name::kCorrelation, &others::kSample, &others::kScatter, &others::kDistance},
 constexpr Variant kVariants[] = {TRYON_KERNELS_VARIANTS};
 #undef VARIANT
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/kernels/correlation.h"
+#include "cpu/kernels/distance.h"
 #include "cpu/kernels/sample.h"
 #include "cpu/kernels/scatter.h"
 
@@ -14,6 +15,7 @@ struct Variant {
   const Table<CorrelationKernels>* correlation;
   const Table<SampleKernels>* sample;
   const Table<ScatterKernels>* scatter;
+  const Table<DistanceKernels>* distance;
 };
 
 // An error where the variant that the environment asks for cannot be had.
@@ -32,6 +34,11 @@ const SampleKernels<T>& sample_kernels() {
 template <class T>
 const ScatterKernels<T>& scatter_kernels() {
   return std::get<ScatterKernels<T>>(*chosen_variant().scatter);
+}
+
+template <class T>
+const DistanceKernels<T>& distance_kernels() {
+  return std::get<DistanceKernels<T>>(*chosen_variant().distance);
 }
 
 }  // namespace tryon_kernels

@@ -17,4 +17,6 @@ STABLE_TORCH_LIBRARY_IMPL(tryon_kernels_cuda, TRYON_KERNELS_CUDA_SERVES, m) {
   m.impl("sum_cells", TORCH_BOX(&cuda::sum_cells));
   m.impl("multiply", TORCH_BOX(&cuda::multiply));
   m.impl("gather", TORCH_BOX(&cuda::gather));
+  m.impl("measure", TORCH_BOX(&cuda::measure));
+  m.impl("differentiate_distance", TORCH_BOX(&cuda::differentiate_distance));
 }

@@ -40,4 +40,14 @@ void gather(const Tensor& grad_volume, const std::optional<Tensor>& volume, cons
             const std::optional<Tensor>& positions, Tensor gradient, double scale, std::optional<double> negative_slope,
             bool mirrored, int64_t coordinates, bool border);
 
+// Features after ReLU, where `activated` is given, and sums of their distances from a target, of each few numbers; all
+// dense and in one order, as below.
+void measure(const Tensor& features, const Tensor& target, const std::optional<Tensor>& activated, Tensor sums);
+
+// The gradients that are given, from those of the results that there are. Without that of the mean distance the target
+// is not read.
+void differentiate_distance(const std::optional<Tensor>& grad_activated, const std::optional<Tensor>& grad_distance,
+                            const Tensor& activated, const Tensor& target, bool relu,
+                            const std::optional<Tensor>& grad_features, const std::optional<Tensor>& grad_target);
+
 }  // namespace tryon_kernels::cuda

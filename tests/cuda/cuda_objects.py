@@ -163,16 +163,19 @@ def _demangled(name: str) -> str:
     return re.sub(r"^void ", "", text).split("(", 1)[0]
 
 
-SAMPLING = "sampling"  # all kernels that go over output pixels
+SAMPLING = "sampling"  # all kernels that go over output pixels, and distances
 # Prints launches from the constants that the host code launches kernels with.
 LAUNCHES = """
 #include <cstdio>
 #include "cuda/device/cells.cuh"
 #include "cuda/device/correlation.cuh"
 #include "cuda/device/correlation_backward.cuh"
+#include "cuda/device/distance.cuh"
 #include "cuda/device/taps.cuh"
 
 using namespace tryon_kernels::cuda;
+
+static_assert(kDistanceThreads == kSamplingThreads);
 
 template <class T, bool kSampled>
 void print(const char* type) {

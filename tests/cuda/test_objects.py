@@ -47,6 +47,8 @@ KERNELS = (
     Kernel(r"order_samples<.*", (SHARED_READS,)),
     Kernel(r"sum_cells_vectors<.*", (READS, WRITES), 24, 24, 24),
     Kernel(r"sum_cells_planes<.*", (), 24, 24, 24),
+    Kernel(r"measure_distances<.*", (READS, WRITES, SHUFFLES)),
+    Kernel(r"differentiate_distances<.*", (READS, WRITES)),
     Kernel(r"multiply_tile<fp64.*", (SHARED_READS,), 12, 12, 8),
     Kernel(r"multiply_tile<(fp32|fp16|bf16), 1.*", (SHARED_READS,), 16, 16, 8),
     Kernel(r"multiply_tile<(fp32|fp16|bf16), 2, false>", (SHARED_READS,), 16, 12, 8, spilled_bytes=16),

@@ -88,6 +88,16 @@ def call(case: Case, layout: Callable[[Tensor], Tensor], edge: str) -> None:
     backward(grad_output, *tensors, *signs, *case.options, *needed)
 
 
+def call_distance(count: int, dtype: torch.dtype, edge: str) -> None:
+    """`feature_distance` and its gradients, with and without ReLU."""
+    ops = torch.ops.tryon_kernels
+    first, second, along = (guarded(features(count, seed=seed).to(dtype), edge) for seed in range(3))
+    for relu in (True, False):
+        activated, distance = ops.feature_distance(first, second, relu)
+        kept = guarded(activated, edge) if relu else first
+        ops.feature_distance_backward(along, distance, kept, second, relu, True, True)
+
+
 def main(edge: str) -> None:
     torch.set_num_threads(1)
     layouts = {name: LAYOUTS[name] for name in ("contiguous", "channels_last", "transposed")}
@@ -98,6 +108,10 @@ def main(edge: str) -> None:
                 print(f"{case} {dtype} {name}", flush=True)
                 call(with_dtype(case, dtype), layout, edge)
                 _kept.clear()
+        for count in (1, 31, 77, 1100):  # less than a vector; vectors and some more; more than are summed at a time
+            print(f"feature_distance of {count} {dtype}", flush=True)
+            call_distance(count, dtype, edge)
+            _kept.clear()
     print("all calls made", flush=True)
 
 

@@ -32,6 +32,19 @@ def size_of(*tensors: Tensor) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_a_distance_of_features_needs_no_memory_but_for_its_results(layout: str, relu: bool) -> None:
+    first, second = (LAYOUTS[layout](torch.ones(2, 64, 64, 48)) for _ in range(2))
+    outputs: list[Tensor] = []
+    forward = most_memory(lambda: outputs.extend(tk.feature_distance(first.requires_grad_(), second, relu=relu)))
+    activated, distance = outputs
+    assert forward == relu * size_of(activated) + size_of(distance)
+    along = torch.ones_like(first), torch.ones_like(distance)
+    backward = torch.ops.tryon_kernels.feature_distance_backward
+    assert most_memory(lambda: backward(*along, activated.detach(), second, relu, True, False)) == size_of(first)
+
+
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("size", [(64, 48), (128, 96)])
 def test_a_fused_warp_needs_a_tenth_of_the_memory_of_a_warped_map_and_its_gradient(

@@ -34,7 +34,7 @@ def of_the_kernels(name: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", [*OPS, "feature_distance"])
 def test_the_kernels_show_themselves_right(op: str, dtype: torch.dtype) -> None:
     assert verdict.wrong(of_the_kernels, op, dtype, True, DEVICE, OPTIONS[op]) is None
 

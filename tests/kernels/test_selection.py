@@ -15,7 +15,7 @@ from kernel_inputs import OPS, SIMULATED, Case, sample_inputs, with_dtype
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tryon_kernels import availability, stock
-from tryon_kernels.gpu import selection
+from tryon_kernels.gpu import selection, verdict
 
 Implementation = Callable[[str], Callable[..., Any]]
 SLEEP = 0.005  # seconds, longer than what else a call of these takes
@@ -38,7 +38,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def right(name: str) -> Callable[..., Any]:
-    return getattr(stock, name)
+    return stock.implementation(name)
 
 
 def slow(name: str) -> Callable[..., Any]:
@@ -246,3 +246,29 @@ def test_with_and_without_a_negative_slope_kernels_show_themselves_apart(monkeyp
         selection.call_of("correlation", case.tensors, (radius, stride, slope, mean), True) for slope in (None, 0.1)
     ]
     assert calls[0] != calls[1]
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_distance_of_features_of_any_shape_is_chosen_for_once_forward_and_backward(
+    relu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = torch.rand(3, 50).sub(0.5).requires_grad_(), torch.rand(3, 50)
+    offer(monkeypatch, cuda=right, stock=slow)
+    assert selection.select("feature_distance", (first, second), (relu,)) == "cuda"
+    monkeypatch.setattr(selection, "timed", None)  # nothing is measured any more
+    arguments = (None, torch.ones(()), first.relu(), second, relu, True, False)
+    assert selection.select_for_op("feature_distance", "feature_distance_backward", arguments) == "cuda"
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("name", ["feature_distance", "feature_distance_backward"])
+def test_each_result_and_gradient_of_a_distance_is_looked_at(name: str, index: int) -> None:
+    def faulty(of: str) -> Callable[..., Any]:
+        def function(*arguments: Any) -> Any:
+            made = right(of)(*arguments)
+            return tuple(t * 0.97 if (of, i) == (name, index) else t for i, t in enumerate(made))
+
+        return function
+
+    assert verdict.wrong(right, "feature_distance", torch.float32, False, torch.device("cpu"), (True,)) is None
+    assert verdict.wrong(faulty, "feature_distance", torch.float32, False, torch.device("cpu"), (True,)) is not None

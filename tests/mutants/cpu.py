@@ -23,6 +23,9 @@ BOUNDS = "tests/kernels/test_bounds.py"
 REFUSALS = "tests/kernels/test_refusals.py"
 OPS = "tests/kernels/test_ops.py"
 BITS = "tests/kernels/test_threads.py"
+DISTANCE = "csrc/cpu/kernels/distance.cpp"
+LAID = "csrc/cpu/distance.cpp"
+DISTANCES = "tests/kernels/test_feature_distance.py"
 
 MUTANTS = (
     Mutant(TAPS, "confined<P>(top + j, height - 1)", "confined<P>(top + j, height)", BOUNDS, isa="avx512"),
@@ -66,5 +69,13 @@ MUTANTS = (
         VALUES,
     ),
     Mutant(WARPED, "slice < count; ++slice) sum +=", "slice < 1; ++slice) sum +=", VALUES),
+    Mutant(DISTANCE, "(value < 0 ? one : zero)", "(value <= 0 ? one : zero)", DISTANCES),
+    Mutant(DISTANCE, "return features <= 0 ? V{} : features;", "return features > 0 ? features : V{};", DISTANCES),
+    Mutant(DISTANCE, "(rounded_to_upper(value.first) >> 16)", "((Words)value.first >> 16)", DISTANCES),
+    Mutant(DISTANCE, "target, activated, i, std::min(kStep<T>, end - i))", "target, activated, i, kStep<T>)", BOUNDS),
+    Mutant(
+        LAID, "like.size(axis) == 1 || tensor.stride(axis)", "like.size(axis) > 1 || tensor.stride(axis)", DISTANCES
+    ),
+    Mutant(LAID, "if (tensor.stride(axis) != next) return false;", "", DISTANCES),
     Mutant(VOLUME, "!negative_slope || *negative_slope >= 0", "!negative_slope || *negative_slope >= -2", REFUSALS),
 )

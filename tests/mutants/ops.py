@@ -10,6 +10,8 @@ PRIVATE = "tryon_kernels/private.py"
 CORRELATION = "tryon_kernels/ops/correlation.py"
 FUNCTIONAL = "tryon_kernels/functional.py"
 CHECKS = "tryon_kernels/checks.py"
+FEATURE_DISTANCE = "tryon_kernels/ops/feature_distance.py"
+DISTANCES = "tests/kernels/test_feature_distance.py"
 DILATED = "tryon_kernels/compat/_dilated.py"
 WARPING = "tryon_kernels/compat/warping.py"
 OPS = "tests/kernels/test_ops.py"
@@ -98,6 +100,11 @@ MUTANTS = (
         BACKENDS,
     ),
     Mutant("tryon_kernels/gpu/choice.py", "and channels >= LEAST_CHANNELS", "and channels > LEAST_CHANNELS", BACKENDS),
+    Mutant(FEATURE_DISTANCE, "ctx.set_materialize_grads(False)", "ctx.set_materialize_grads(True)", DISTANCES),
+    Mutant(FEATURE_DISTANCE, "output[0] if ctx.relu else features, target)", "features, target)", DISTANCES),
+    Mutant(
+        FEATURE_DISTANCE, "pull - by_target if ctx.target_needed", "pull + by_target if ctx.target_needed", DISTANCES
+    ),
     Mutant(DILATED, "return -((self.patch - 1) // 2)", "return -(self.patch // 2)", SAMPLER),
     Mutant(
         DILATED,

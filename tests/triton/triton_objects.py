@@ -14,11 +14,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from tryon_kernels.gpu.kernels import DISTANCES
 from tryon_kernels.triton.cells import CELL_TILE, _find_cells, _order_samples, _sum_cells, chunk_tile
 from tryon_kernels.triton.cells import gradient_tile as cell_gradient_tile
 from tryon_kernels.triton.correlation import _gather, _multiply
+from tryon_kernels.triton.distance import WARPS, _differentiate_distance, _measure
 from tryon_kernels.triton.sample import _differentiate_input, _differentiate_positions, _sample
-from tryon_kernels.triton.tiles import CDNA, NVIDIA, gradient_tile, sample_tile, volume_tile
+from tryon_kernels.triton.tiles import CDNA, NVIDIA, SampleTile, gradient_tile, sample_tile, volume_tile
 
 FAMILIES = {
     **dict.fromkeys(("sm_80", "sm_86", "sm_90", "sm_100", "sm_120"), NVIDIA),
@@ -31,6 +33,11 @@ TARGETS = {
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 RADIUS, CHANNELS = 3, 256
+SIZES = ("count", "channels", "size")
+FEATURES = (
+    *("input", "output", "grad_output", "first", "second", "volume", "grad_volume", "other", "gradient"),
+    *("features", "target", "activated", "grad_activated", "grad_features", "grad_target"),
+)
 KERNELS = {
     "sample": _sample,
     "sample, gradient of positions": _differentiate_positions,
@@ -42,6 +49,8 @@ KERNELS = {
     "correlation, gradient of first": _gather,
     "correlation, gradient of second": _gather,
     "warp_correlation": _multiply,
+    "feature_distance": _measure,
+    "feature_distance, gradients": _differentiate_distance,
 }
 
 
@@ -73,6 +82,8 @@ class Call:
 
     def tile(self) -> Any:
         """What a program works on."""
+        if "distance" in self.name:
+            return SampleTile(DISTANCES, 1, WARPS)
         layout = torch.contiguous_format if self.planes else torch.channels_last
         features = torch.empty(1, CHANNELS, 2, 2, dtype=self.dtype, device="meta").to(memory_format=layout)
         family = FAMILIES[self.target]
@@ -115,7 +126,7 @@ def compiled(call: Call) -> Code:
     attributes = {
         (index,): [["tt.divisibility", 16]]
         for index, (argument, kind) in enumerate(signature.items())
-        if kind.startswith("*") or argument.endswith(("_n", "_c", "_y", "_x")) or argument == "channels"
+        if kind.startswith("*") or argument.endswith(("_n", "_c", "_y", "_x")) or argument in ("channels", "size")
         if kind != "constexpr" and index not in unaligned
     }
     source = ASTSource(kernel, signature, constants, attributes)
@@ -138,6 +149,8 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
         "SAMPLED": "warp" in call.name,
         "MIRRORED": "second" in call.name,
         "precision": call.precision,
+        "relu": True,
+        "NUMBERS": DISTANCES,
     }
     if "correlation" in call.name:
         constants |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "DOWN": tile.down, "ACROSS": tile.across}
@@ -146,18 +159,18 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
     # Triton makes a constant of each argument that is 1: the stride along which numbers lie together, and sizes.
     constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
     if call.one_pixel:
-        constants |= {name: 1 for name in names if name.endswith(("height", "width")) or name in ("count", "channels")}
+        constants |= {name: 1 for name in names if name.endswith(("height", "width")) or name in SIZES}
     return {name: value for name, value in constants.items() if name in names}
 
 
 def _type(argument: str, call: Call) -> str:
-    if argument in ("positions", "grad_positions", "fractions", "ordered_fractions", "sums"):
+    if argument in ("positions", "grad_positions", "fractions", "ordered_fractions", "sums", "grad_distance"):
         return f"*{call.wide}"
     if argument in ("scale", "slope"):
         return "fp64"
     if argument in ("cells", "starts", "order", "places"):
         return "*i64" if argument == "order" else "*i32"
-    if argument in ("input", "output", "grad_output", "first", "second", "volume", "grad_volume", "other", "gradient"):
+    if argument in FEATURES:
         return f"*{DTYPES[call.dtype]}"
     return "i64" if argument.endswith(("_n", "_c", "_y", "_x", "_axis")) else "i32"
 

@@ -35,6 +35,11 @@ _library.define(
     "gather(Tensor grad_volume, Tensor? volume, Tensor other, Tensor? positions, Tensor(a!) gradient,"
     " float scale, float? negative_slope, bool mirrored, int coordinates, bool border) -> ()"
 )
+_library.define("measure(Tensor features, Tensor target, Tensor(a!)? activated, Tensor(b!) sums) -> ()")
+_library.define(
+    "differentiate_distance(Tensor? grad_activated, Tensor? grad_distance, Tensor activated, Tensor target, bool relu,"
+    " Tensor(a!)? grad_features, Tensor(b!)? grad_target) -> ()"
+)
 load(CUDA)
 
 sample = torch.ops.tryon_kernels_cuda.sample
@@ -45,3 +50,5 @@ order_samples = torch.ops.tryon_kernels_cuda.order_samples
 sum_cells = torch.ops.tryon_kernels_cuda.sum_cells
 multiply = torch.ops.tryon_kernels_cuda.multiply
 gather = torch.ops.tryon_kernels_cuda.gather
+measure = torch.ops.tryon_kernels_cuda.measure
+differentiate_distance = torch.ops.tryon_kernels_cuda.differentiate_distance

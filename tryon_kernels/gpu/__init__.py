@@ -6,11 +6,14 @@ from tryon_kernels.gpu.correlation import (
     warp_correlation,
     warp_correlation_backward,
 )
+from tryon_kernels.gpu.distance import feature_distance, feature_distance_backward
 from tryon_kernels.gpu.sampling import grid_sample, grid_sample_backward, warp, warp_backward
 
 __all__ = [
     "correlation",
     "correlation_backward",
+    "feature_distance",
+    "feature_distance_backward",
     "grid_sample",
     "grid_sample_backward",
     "warp",

@@ -1,4 +1,4 @@
-"""What a set of GPU kernels offers: eight launches, from which the ops are made."""
+"""What a set of GPU kernels offers: ten launches, from which the ops are made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 # outer pixels' centres or their outer edges.
 PIXEL_OFFSETS, CORNERS_ALIGNED, EDGES_ALIGNED = range(3)
 
+DISTANCES = 2048  # of features from a target, that are added up by one program or block
 CHUNK = 64  # places of the order in which a gradient is added up whose sums are made beforehand
 
 
@@ -86,4 +87,20 @@ class Kernels(Protocol):
 
         `volume` is given where there is a negative slope: its sign says which of the two slopes a value took.
         `scale` is that of the volume.
+        """
+
+    def measure(self, features: Tensor, target: Tensor, activated: Tensor | None, sums: Tensor) -> None:
+        """Write features after ReLU, where `activated` is given, and sums of their distances from a target.
+
+        The first three are of one dtype, dense and in one order, as those below are. `sums`, of the wide dtype, is one
+        for each `DISTANCES` numbers in that order.
+        """
+
+    def differentiate_distance(
+        self, grad_activated: Tensor | None, grad_distance: Tensor | None, activated: Tensor, target: Tensor,
+        relu: bool, grad_features: Tensor | None, grad_target: Tensor | None,
+    ) -> None:  # fmt: skip
+        """Write the gradients that are given, from those of the results that there are.
+
+        `grad_distance`, a scalar of the wide dtype, is that of the mean distance; without it the target is not read.
         """

@@ -25,7 +25,7 @@ from tryon_kernels import availability, private
 from tryon_kernels.eager import memory_format_of
 from tryon_kernels.gpu import choice
 from tryon_kernels.gpu.record import CHOICES, VERDICTS, Record
-from tryon_kernels.gpu.verdict import SIGNED, TENSORS, gradients, wrong
+from tryon_kernels.gpu.verdict import OUTPUTS, SIGNED, TENSORS, gradients, outputs_of, wrong
 
 NAMES = choice.NAMES
 FASTEST = "the fastest"
@@ -47,7 +47,7 @@ class Call:
     device: torch.device
     dtype: torch.dtype
     channels_last: bool
-    options: tuple[int, ...]  # those of a correlation that its kernels are compiled for
+    options: tuple[int, ...]  # those that kernels are compiled for
     channels: int  # in powers of two, rounded up
     pixels: int  # of the output, all images, likewise
     gradients: bool
@@ -62,6 +62,11 @@ class Call:
 def call_of(op: str, tensors: Sequence[Tensor], options: Sequence[Any], with_gradients: bool) -> Call:
     """What a call has in common with others."""
     features, other = tensors[0], tensors[-1]
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    if op == "feature_distance":  # of numbers in any order, and shape: as one channel
+        pixels = (features.numel() - 1).bit_length() if features.numel() else -1
+        relu = (int(options[0]),)
+        return Call(op, features.device, features.dtype, False, relu, 0, pixels, with_gradients, deterministic)
     pixels = other.shape[0] * (other.shape[1] * other.shape[2] if op in GRIDS else other.shape[2] * other.shape[3])
     numbers: tuple[Any, ...] = ()
     if op in SIGNED:  # radius, of a correlation stride, and whether there is a negative slope
@@ -76,7 +81,7 @@ def call_of(op: str, tensors: Sequence[Tensor], options: Sequence[Any], with_gra
         (features.shape[1] - 1).bit_length() if features.shape[1] else -1,
         (pixels - 1).bit_length() if pixels else -1,
         with_gradients,
-        torch.are_deterministic_algorithms_enabled(),
+        deterministic,
     )
 
 
@@ -92,8 +97,9 @@ def select(op: str, tensors: Sequence[Tensor], options: Sequence[Any]) -> str:
 def select_for_op(op: str, name: str, arguments: Sequence[Any]) -> str:
     """The same for the arguments of an op, forward or backward, where no backend was chosen before it was called."""
     count, backward = TENSORS[op], name != op
-    tensors = arguments[backward : backward + count]
-    options = arguments[backward + count + (backward and op in SIGNED) : len(arguments) - count * backward]
+    first = backward * OUTPUTS.get(op, 1)
+    tensors = arguments[first : first + count]
+    options = arguments[first + count + (backward and op in SIGNED) : len(arguments) - count * backward]
     with_gradients = backward or any(tensor.requires_grad for tensor in tensors)
     return _select(call_of(op, tensors, options, with_gradients), tensors, options)
 
@@ -201,12 +207,12 @@ def _run(implementation: Any, call: Call, tensors: Sequence[Tensor], options: Se
     forward = partial(implementation(call.op), *tensors, *options)
     if not call.gradients:
         return forward
-    output = forward()
-    grad_output = torch.ones_like(output)
+    outputs = outputs_of(forward())
+    grad_outputs = tuple(map(torch.ones_like, outputs))
 
     def both() -> None:
         forward()
-        gradients(implementation, call.op, output, tensors, options, grad_output)
+        gradients(implementation, call.op, outputs, tensors, options, grad_outputs)
 
     return both
 

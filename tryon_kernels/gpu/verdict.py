@@ -18,7 +18,8 @@ from tryon_kernels import stock
 Implementation = Callable[[str], Callable[..., Any]]  # of an op, forward or backward, by its name
 
 COUNT, CHANNELS, SIZE, SAMPLED = 2, 69, (11, 13), (9, 18)  # H x W of maps, and of what is sampled from one
-TENSORS = {"warp": 2, "grid_sample": 2, "correlation": 2, "warp_correlation": 3}
+TENSORS = {"warp": 2, "grid_sample": 2, "correlation": 2, "warp_correlation": 3, "feature_distance": 2}
+OUTPUTS = {"feature_distance": 2}  # of ops that have more than one
 SIGNED = ("correlation", "warp_correlation")  # whose backward op is given the output, for its sign
 TF32_STEP = 2.0**-10  # where the user allows TensorFloat32 for matrix products
 
@@ -57,7 +58,7 @@ def _trials(op: str, dtype: torch.dtype, options: Sequence[Any]) -> Iterator[Tri
     def draw(*shape: int) -> Tensor:
         return (torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1).to(dtype).double()
 
-    if op == "correlation":
+    if op in ("correlation", "feature_distance"):
         yield Trial((draw(COUNT, CHANNELS, *SIZE), draw(COUNT, CHANNELS, *SIZE)), tuple(options))
         return
     wide = _wide(dtype)
@@ -88,30 +89,43 @@ def _positions(generator: torch.Generator) -> Tensor:
 
 def _fault(implementation: Implementation, op: str, trial: Trial, dtype: torch.dtype, channels_last: bool,
            device: torch.device) -> str | None:  # fmt: skip
-    positions_at = {"correlation": None, "warp_correlation": 2}.get(op, 1)
+    positions_at = {"correlation": None, "feature_distance": None, "warp_correlation": 2}.get(op, 1)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     tensors = tuple(
         tensor.to(device, _wide(dtype)) if index == positions_at else tensor.to(device, dtype, memory_format=layout)
         for index, tensor in enumerate(trial.tensors)
     )
-    output = implementation(op)(*tensors, *trial.options)
-    fault = _difference("output", output, _stock(op)(*trial.tensors, *trial.options), op, trial, dtype)
-    if fault is not None:
-        return fault
+    outputs = outputs_of(implementation(op)(*tensors, *trial.options))
+    wanted = outputs_of(_stock(op)(*trial.tensors, *trial.options))
+    for output, target in zip(outputs, wanted, strict=True):
+        fault = _difference("output", output, target, op, trial, dtype)
+        if fault is not None:
+            return fault
     generator = torch.Generator().manual_seed(1)
-    drawn = torch.rand(output.shape, generator=generator, dtype=torch.float64) * 2 - 1
-    drawn = drawn.to(dtype).double()
-    made = gradients(implementation, op, output, tensors, trial.options, drawn.to(output))
+    drawn = [_drawn_gradient(output, trial, generator).to(dtype).double() for output in outputs]
+    along = tuple(gradient.to(output) for gradient, output in zip(drawn, outputs, strict=True))
+    made = gradients(implementation, op, outputs, tensors, trial.options, along)
     # Where rounding has changed a value's sign, the gradient has its slope.
-    expected = gradients(_stock, op, output.double().cpu(), trial.tensors, trial.options, drawn)
+    exact = tuple(output.double().cpu() for output in outputs)
+    expected = gradients(_stock, op, exact, trial.tensors, trial.options, tuple(drawn))
     for index, (result, target) in enumerate(zip(made, expected, strict=True)):
-        fault = fault or _difference(f"gradient {index + 1}", result, target, op, trial, dtype)
-    return fault
+        fault = _difference(f"gradient {index + 1}", result, target, op, trial, dtype)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _drawn_gradient(output: Tensor, trial: Trial, generator: torch.Generator) -> Tensor:
+    """In (-1, 1); of a mean of all numbers as many times that, so that it is seen beside other gradients."""
+    drawn = torch.rand(output.shape, generator=generator, dtype=torch.float64) * 2 - 1
+    return drawn if output.dim() > 0 else drawn * trial.tensors[0].numel()
 
 
 def _difference(name: str, result: Tensor, target: Tensor, op: str, trial: Trial, dtype: torch.dtype) -> str | None:
     if result.shape != target.shape:
         return f"{name}: got shape {tuple(result.shape)}, expected {tuple(target.shape)}"
+    if target.numel() == 0:
+        return None
     largest = target.abs().max().item()
     error = (result.double().cpu() - target).abs().max().item()
     if error <= largest * _relative_bound(op, dtype):
@@ -140,9 +154,20 @@ def _stock(name: str) -> Callable[..., Any]:
     return stock.implementation(name)
 
 
-def gradients(implementation: Implementation, op: str, output: Tensor, tensors: Sequence[Tensor],
-              options: Sequence[Any], grad_output: Tensor) -> tuple[Tensor, ...]:  # fmt: skip
+def outputs_of(made: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What an op returns, one or several, as several."""
+    return (made,) if isinstance(made, Tensor) else made
+
+
+def gradients(implementation: Implementation, op: str, outputs: Sequence[Tensor], tensors: Sequence[Tensor],
+              options: Sequence[Any], grad_outputs: Sequence[Tensor]) -> tuple[Tensor, ...]:  # fmt: skip
     """All gradients of an op."""
+    needed, backward = (True for _ in tensors), implementation(f"{op}_backward")
+    if op == "feature_distance":  # after ReLU its output stands in the place of the features
+        (relu,), (first, *others) = options, tensors
+        if not relu:
+            return backward(None, grad_outputs[1], first, *others, relu, *needed)
+        return backward(*grad_outputs, outputs[0], *others, relu, *needed)
     sloped = op in SIGNED and options[2 if op == "correlation" else 1] is not None
-    signs = (output if sloped else None,) if op in SIGNED else ()
-    return implementation(f"{op}_backward")(grad_output, *tensors, *signs, *options, *(True for _ in tensors))
+    signs = (outputs[0] if sloped else None,) if op in SIGNED else ()
+    return backward(*grad_outputs, *tensors, *signs, *options, *needed)

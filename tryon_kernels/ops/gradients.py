@@ -41,12 +41,12 @@ class Operation:
         torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup_context, lib=library)
 
     def __call__(self, *args: Any) -> Any:
-        """Call the op. Tensors come first; what they are has been checked."""
+        """Call the op. Tensors come first, of which a backward op's may be None; what they are has been checked."""
         if torch.compiler.is_compiling() or private.in_function_transform():
             return self.overload(*args)
         if torch.is_grad_enabled():
             for tensor in args[: self._tensors]:
-                if tensor.requires_grad:
+                if tensor is not None and tensor.requires_grad:
                     return self._apply(*args)
         with private.below_autograd():
             return self.overload(*args)
@@ -61,6 +61,14 @@ def _function(name: str, overload: Any, setup_context: Any, backward: Any) -> ty
 
     members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
     return type(f"{NAMESPACE}_{name}", (torch.autograd.Function,), members)
+
+
+def called_by(backend: str, backward: Operation, *arguments: Any) -> Any:
+    """Call a backward op by the backend of its forward."""
+    if backend == pins.current():
+        return backward(*arguments)
+    with pins.pinned(backend):
+        return backward(*arguments)
 
 
 def differentiable(name: str, formula: Formula, tensors: int, slope: int | None = None) -> Operation:
@@ -105,11 +113,7 @@ def differentiable(name: str, formula: Formula, tensors: int, slope: int | None 
                 made = iter(_by_formula(formula, leaves, ctx.options, grad_output, needed, create_graph=further))
             return (*(next(made) if wanted else None for wanted in needed), *nothing)
         arguments = (grad_output, *saved, *ctx.options, *needed)
-        if ctx.backend == pins.current():
-            gradients = backward(*arguments)
-        else:
-            with pins.pinned(ctx.backend):
-                gradients = backward(*arguments)
+        gradients = called_by(ctx.backend, backward, *arguments)
         if all(needed):
             return (*gradients, *nothing)
         return (*(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), *nothing)

@@ -43,15 +43,20 @@ def lowered(*features: Tensor) -> tuple[Tensor, ...]:
 
 def lowered_by_autocast(*features: Tensor) -> tuple[Tensor, ...]:
     """Features in autocast's dtype where it is on; unchanged where it is off."""
-    device = features[0].device.type
-    return lowered(*features) if device in AUTOCAST_DEVICES and torch.is_autocast_enabled(device) else features
+    return lowered(*features) if autocasts(features[0]) else features
+
+
+def autocasts(tensor: Tensor) -> bool:
+    """Is autocast on where this tensor is?"""
+    device = tensor.device.type
+    return device in AUTOCAST_DEVICES and torch.is_autocast_enabled(device)
 
 
 def register_autocast(op: str, cast: Callable[..., tuple[Any, ...]]) -> None:
     """Under autocast, run an op on what `cast` makes of its arguments."""
     for device in ("cpu", "cuda"):
 
-        def kernel(*args: Any, device: str = device) -> Tensor:
+        def kernel(*args: Any, device: str = device) -> Any:
             with torch.autocast(device, enabled=False):
                 return getattr(torch.ops.tryon_kernels, op)(*cast(*args))
 

@@ -6,13 +6,16 @@ on the CPU, one program after the other: to find out what they compute, not for 
 
 from tryon_kernels.triton.cells import find_cells, order_samples, sum_cells
 from tryon_kernels.triton.correlation import gather, multiply
+from tryon_kernels.triton.distance import differentiate_distance, measure
 from tryon_kernels.triton.sample import differentiate_input, differentiate_positions, sample
 
 __all__ = [
+    "differentiate_distance",
     "differentiate_input",
     "differentiate_positions",
     "find_cells",
     "gather",
+    "measure",
     "multiply",
     "order_samples",
     "sample",

@@ -124,12 +124,16 @@ inline void store_narrow(T* to, Vector<Wide<T>> value) {
   }
 }
 
-// As `narrow` of one BFloat16 does it.
-template <>
-inline void store_narrow<BFloat16>(BFloat16* to, Vector<float> value) {
+// The upper half of each lane is the nearest bfloat16, as `narrow` of one BFloat16 has it; the lower half is anything.
+inline Words rounded_to_upper(Floats value) {
   const Words bits = (Words)value, magnitude = bits & 0x7fffffff;
   const Words rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  const Words kept = magnitude > 0x7f800000 ? bits | 0x00400000 : rounded;
+  return magnitude > 0x7f800000 ? bits | 0x00400000 : rounded;
+}
+
+template <>
+inline void store_narrow<BFloat16>(BFloat16* to, Vector<float> value) {
+  const Words kept = rounded_to_upper(value);
 #if defined(__AVX512F__)
   store(to, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)(kept >> 16)));
 #else

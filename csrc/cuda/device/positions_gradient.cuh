@@ -5,7 +5,6 @@
 // Gradients of bilinear samples by positions.
 namespace tryon_kernels::cuda {
 
-constexpr unsigned kWholeWarp = 0xffffffff;
 constexpr int kMostGroups = 8;  // that share a pixel's channels, of images whose channels lie apart
 
 // Sums over channels of the output's gradient times each tap.

@@ -8,6 +8,7 @@ namespace tryon_kernels::cuda {
 constexpr unsigned kSamplingThreads = 256;  // of a block, at most
 constexpr unsigned kResidentBlocks = 4;     // that registers must suffice for: 64 for each thread
 constexpr unsigned kWarp = 32;
+constexpr unsigned kWholeWarp = 0xffffffff;
 constexpr int kTaps = 4;  // upper left, upper right, lower left, lower right
 
 // A batch of images and its output.

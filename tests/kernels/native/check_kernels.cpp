@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cpu/kernels/correlation.h"
+#include "cpu/kernels/distance.h"
 #include "cpu/kernels/sample.h"
 #include "cpu/kernels/scatter.h"
 
@@ -20,6 +21,7 @@ namespace TRYON_KERNELS_VARIANT {
 extern const Table<CorrelationKernels> kCorrelation;
 extern const Table<SampleKernels> kSample;
 extern const Table<ScatterKernels> kScatter;
+extern const Table<DistanceKernels> kDistance;
 }  // namespace TRYON_KERNELS_VARIANT
 
 namespace {
@@ -302,7 +304,40 @@ void check_sampling(const Shape& shape, int64_t out_height, int64_t out_width, C
 }
 
 template <class T>
+void check_distance(int64_t count, bool relu) {
+  const auto& kernels = std::get<DistanceKernels<T>>(TRYON_KERNELS_VARIANT::kDistance);
+  const Shape shape{1, 1, 1, count};
+  Tensor<T> features(shape, false), target(shape, false), along(shape, false);
+  Tensor<T> activated(shape, false), grad_features(shape, false), grad_target(shape, false);
+  if (count > 2) features.elements[1] = target.elements[1] = T{};
+  constexpr double kByNumber = 0.5;
+  const T* const kept = relu ? activated.image.data : features.image.data;
+  const DistanceGradients<T> gradients{along.image.data, true, static_cast<Wide<T>>(kByNumber),
+                                       grad_features.image.data, grad_target.image.data};
+  std::vector<double> sums(2);
+  in_threads(count, [&](int64_t begin, int64_t end) {
+    sums[begin != 0] +=
+        kernels.forward(features.image.data, target.image.data, relu ? activated.image.data : nullptr, begin, end);
+    kernels.backward(gradients, kept, target.image.data, relu, begin, end);
+  });
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double feature = features.value(0, 0, 0, i), value = relu ? std::max(feature, 0.0) : feature;
+    const double apart = value - target.value(0, 0, 0, i);
+    const double pull = apart == 0 ? 0 : std::copysign(kByNumber, apart);
+    sum += std::abs(apart);
+    if (relu) expect_near<T>("activated", activated.value(0, 0, 0, i), value, 0, 0);
+    const double wanted = relu && feature <= 0 ? 0 : along.value(0, 0, 0, i) + pull;
+    expect_near<T>("gradient of features", grad_features.value(0, 0, 0, i), wanted, 1, 2);
+    expect_near<T>("gradient of target", grad_target.value(0, 0, 0, i), -pull, 0, 1);
+  }
+  expect_near<Wide<T>>("sum of distances", sums[0] + sums[1], sum, 256, 2 * static_cast<double>(count));
+}
+
+template <class T>
 void check_all() {
+  for (const bool relu : {true, false})
+    for (const int64_t count : {1, 2, 50, 5000}) check_distance<T>(count, relu);
   for (const bool channels_last : {false, true})
     for (const bool border : {false, true})
       for (const Coordinates kind :
