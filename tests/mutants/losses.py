@@ -54,7 +54,18 @@ MUTANTS = (
         "LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)",
         OF_PERCEPTUAL,
     ),
-    Mutant(PERCEPTUAL, "F.l1_loss(at_least_float32(a), at_least_float32(b))", "F.l1_loss(a, b)", OF_PERCEPTUAL),
+    Mutant(
+        PERCEPTUAL,
+        "gradient * (grad / gradient.numel())",
+        "gradient / gradient.numel()",
+        OF_PERCEPTUAL,
+    ),
+    Mutant(
+        PERCEPTUAL,
+        "torch.autograd.grad(distance, leaf, distance.new_tensor(image.numel()))",
+        "torch.autograd.grad(distance / image.numel(), leaf, distance.new_tensor(image.numel()))",
+        OF_PERCEPTUAL,
+    ),
     Mutant(
         PERCEPTUAL,
         "kernel_size=(min(POOL, height), min(POOL, width))",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -42,17 +41,12 @@ def generator_loss(
     N x 1 x H x W, which is pulled towards 1. `skin`, the student's alone, is the `skin_region` in which the rendered
     image is held to the photo once more, by the weights of the training's `half`.
     """
-    with torch.no_grad():
-        target_features = perceptual.features(target)
-
-    def distance(image: Tensor) -> Tensor:
-        return perceptual.distance(perceptual.features(image), target_features)
-
+    of_try_on, of_rendered = perceptual.distances(target, try_on, rendered)
     terms = {
         "l1": L1_WEIGHT * F.l1_loss(try_on, target),
-        "perceptual": PERCEPTUAL_WEIGHT * distance(try_on),
+        "perceptual": PERCEPTUAL_WEIGHT * of_try_on,
         "rendered_l1": L1_WEIGHT * F.l1_loss(rendered, target),
-        "rendered_perceptual": PERCEPTUAL_WEIGHT * distance(rendered),
+        "rendered_perceptual": PERCEPTUAL_WEIGHT * of_rendered,
         "mask": MASK_WEIGHT * (1 - mask).abs().mean(),
     }
     if skin is not None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import tryon_kernels as tk
 from tryon.conversion import check_state_dict, read_state_dict
-from tryon.networks.blocks import at_least_float32, scaled_channels
+from tryon.networks.blocks import scaled_channels
 
 LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
@@ -62,28 +64,70 @@ class PerceptualLoss(nn.Module):
 
     def features(self, image: Tensor) -> list[Tensor]:
         """N x 3 x H x W, any H, W >= 1, to the five feature maps, from full size to 1/16."""
-        features: list[Tensor] = []
-        convolutions = iter(self.convolutions.values())
-        for count in STAGE_CONVOLUTIONS:
-            if features:
-                image = _pooled(image)
-            image = next(convolutions)(image).relu_()
-            features.append(image)
-            for _ in range(count - 1):
-                image = next(convolutions)(image).relu_()
-        return features
-
-    def distance(self, features: Sequence[Tensor], target_features: Sequence[Tensor]) -> Tensor:
-        """The loss between two results of `features`: weighted mean absolute differences, summed."""
-        pairs = zip(LAYER_WEIGHTS, features, target_features, strict=True)
-        terms = [weight * F.l1_loss(at_least_float32(a), at_least_float32(b)) for weight, a, b in pairs]
-        return torch.stack(terms).sum()
+        return [features for features, _ in self._levels(image, None)]
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """Loss between two N x 3 x H x W images; no gradient reaches the target."""
-        with torch.no_grad():
-            target_features = self.features(target)
-        return self.distance(self.features(image), target_features)
+        """Loss between two N x 3 x H x W images, 0-d; no gradient reaches the target."""
+        return self.distances(target, image)[0]
+
+    def distances(self, target: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
+        """Loss of each image from one target, whose features are computed once: N x 3 x H x W each, to 0-d each.
+
+        An image's gradient is computed at once, so that no more than one image's features are kept at a time.
+        """
+        return _Distances.apply(self, target.detach(), *images)
+
+    def _distance(self, image: Tensor, target_features: Sequence[Tensor]) -> Tensor:
+        """Weighted mean absolute differences, summed."""
+        levels = zip(LAYER_WEIGHTS, self._levels(image, target_features), strict=True)
+        return torch.stack([weight * distance for weight, (_, distance) in levels if distance is not None]).sum()
+
+    def _levels(
+        self, image: Tensor, target_features: Sequence[Tensor] | None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The compared features, each with its distance from the target's where those are given."""
+        convolutions = iter(self.convolutions.values())
+        for level, count in enumerate(STAGE_CONVOLUTIONS):
+            features, distance = next(convolutions)(_pooled(image) if level else image), None
+            if target_features is None:
+                image = features.relu_()
+            else:
+                image, distance = tk.feature_distance(features, target_features[level])
+            yield image, distance
+            for _ in range(count - 1):
+                image = next(convolutions)(image).relu_()
+
+
+class _Distances(torch.autograd.Function):
+    """The losses of images, and their gradients beside them."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: PerceptualLoss, target: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
+        target_features = loss.features(target)
+        distances: list[Tensor] = []
+        gradients: list[Tensor | None] = []
+        for image in images:
+            with torch.set_grad_enabled(image.requires_grad):
+                leaf = image.detach().requires_grad_(image.requires_grad)
+                distance = loss._distance(leaf, target_features)
+            distances.append(distance.detach())
+            if image.requires_grad:
+                # Of the sum, not of the mean, whose gradient would be too small for half formats.
+                gradients += torch.autograd.grad(distance, leaf, distance.new_tensor(image.numel()))
+            else:
+                gradients.append(None)
+        ctx.save_for_backward(*gradients)
+        return tuple(distances)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_distances: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # by create_graph, whose derivatives would lack this one without a word
+            raise RuntimeError("perceptual loss: found create_graph=True, wanted a first derivative: it has no second")
+        gradients = (
+            None if gradient is None else gradient * (grad / gradient.numel())
+            for gradient, grad in zip(ctx.saved_tensors, grad_distances, strict=True)
+        )
+        return None, None, *gradients
 
 
 def _pooled(image: Tensor) -> Tensor:

@@ -75,6 +75,10 @@ class Stage(ABC, nn.Module):
     def step(self, sample: Sample, second_half: bool) -> StepResult:
         """Losses of one batch."""
 
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """Networks that never learn."""
+        return (self.perceptual,)
+
     def parameter_groups(self, learning_rate: float) -> list[dict[str, object]]:
         """Optimiser groups. Where a generator is trained, the warp network learns five times slower."""
         warp: dict[str, object] = {"params": list(self.model.warp.parameters()), "lr": learning_rate}

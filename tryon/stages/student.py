@@ -45,6 +45,10 @@ class DistilledStage(Stage):
         super().__init__(recipe, perceptual)
         self.tutor: TryOnModel = load_earlier(recipe, TutorStage.name).eval().requires_grad_(False)
 
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """The tutor too."""
+        return (*super().frozen(), self.tutor)
+
     @torch.no_grad()
     def tutor_knowledge(self, sample: Sample) -> TutorKnowledge:
         """Dress the people in the other garments, and warp their own garments as the tutor does."""

@@ -137,13 +137,6 @@ def test_a_window_clipped_on_one_side_keeps_the_other():
     assert perceptual._pooled(features.view(1, 1, 1, 4)).flatten().tolist() == [3, 5]
 
 
-def test_half_features_are_compared_in_float32():
-    halves = [torch.full((1, 1, 1, 3), value, dtype=torch.bfloat16) for value in (1.0, 1.0078125)]
-    distance = PerceptualLoss(None, TINY).distance([halves[0]] * 5, [halves[1]] * 5)
-    assert distance.dtype == torch.float32
-    assert distance.item() == 0.0078125 * sum(COMPARED.values())
-
-
 def test_a_gradient_reaches_the_image_but_neither_the_target_nor_the_weights():
     loss = PerceptualLoss(None, TINY)
     image, target = (picture.requires_grad_() for picture in images(8, 8))
@@ -153,8 +146,43 @@ def test_a_gradient_reaches_the_image_but_neither_the_target_nor_the_weights():
     assert not any(parameter.requires_grad for parameter in loss.parameters())
 
 
-def test_target_features_can_be_computed_once():
+def test_several_images_have_the_distances_and_gradients_that_each_has_alone():
     loss = PerceptualLoss(None, TINY)
+    target, *pictures = (*images(8, 8), torch.zeros(2, 3, 8, 8))
+    together = [picture.clone().requires_grad_() for picture in pictures]
+    alone = [picture.clone().requires_grad_() for picture in pictures]
+    (loss.distances(target, *together)[0] + 3 * loss.distances(target, *together)[1]).backward()
+    (loss(alone[0], target) + 3 * loss(alone[1], target)).backward()
+    assert all(torch.equal(one.grad, other.grad) for one, other in zip(together, alone, strict=True))
+    assert loss(target, target).item() == 0
+
+
+def test_the_gradient_is_that_of_the_formula(vgg_state, vgg_file):
+    state = {key: value.double() for key, value in vgg_state.items()}
+    ours, plain = (picture.double().requires_grad_() for picture in images(33, 21)), images(33, 21)
+    image, target = ours
+    (3 * PerceptualLoss(vgg_file).double()(image, target)).backward()
+    other, target = (picture.double().requires_grad_() for picture in plain)
+    pairs = zip(compared_features(state, other), compared_features(state, target.detach()), strict=True)
+    (3 * sum(weight * (one - goal).abs().mean() for (weight, one), (_, goal) in pairs)).backward()
+    torch.testing.assert_close(image.grad, other.grad)
+
+
+def test_an_image_is_all_that_is_kept_for_the_gradient():
+    image, target = images(16, 16)
+    distance = PerceptualLoss(None, TINY)(image.requires_grad_(), target)
+    assert [kept.shape for kept in distance.grad_fn.saved_tensors] == [image.shape]
+
+
+def test_a_half_precision_gradient_of_a_large_image_is_not_lost_in_small_numbers():
+    image, target = (picture.half() for picture in images(256, 192))
+    loss = PerceptualLoss(None, TINY).half()
+    loss(image.requires_grad_(), target).mul(2.0**16).backward()
+    assert (image.grad != 0).double().mean() > 0.99
+
+
+def test_a_second_derivative_is_refused():
     image, target = images(8, 8)
-    assert torch.equal(loss.distance(loss.features(image), loss.features(target)), loss(image, target))
-    assert loss(image, image).item() == 0
+    distance = PerceptualLoss(None, TINY)(image.requires_grad_(), target)
+    with pytest.raises(RuntimeError, match="found create_graph=True, wanted a first derivative"):
+        torch.autograd.grad(distance, image, create_graph=True)
