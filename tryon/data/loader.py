@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +12,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
-from tryon.errors import InputError
+from tryon.errors import InputError, TrainingError
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 Draw = tuple[int, int]  # index of the person, index of the other garment
 
@@ -57,6 +62,11 @@ class BatchDraws(Sampler[list[Draw]]):
         draws = list(zip(order.tolist(), others.tolist(), strict=True))
         return [draws[i * self.batch : (i + 1) * self.batch] for i in range(self.batches_per_epoch)]
 
+    def at(self, index: int) -> list[Draw]:
+        """The batch that has ``index`` batches before it."""
+        epoch, place = divmod(index, self.batches_per_epoch)
+        return self.epoch_draws(epoch)[place]
+
     def __iter__(self) -> Iterator[list[Draw]]:
         """Yield batches without end, from `start` on."""
         epoch, skipped = divmod(self.start, self.batches_per_epoch)
@@ -66,12 +76,36 @@ class BatchDraws(Sampler[list[Draw]]):
 
 
 def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> Iterator[Sample]:
-    """Stacked samples without end. Raises InputError at the batch in which a file cannot be read."""
-    loader = DataLoader(PairedSamples(folder), batch_sampler=draws, num_workers=workers, collate_fn=_collate)
-    for batch in loader:
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
+    """Stacked samples without end. The reading processes end with this one, however it ends.
+
+    Raises:
+        InputError: at the batch in which a file cannot be read.
+        TrainingError: a reading process ended.
+    """
+    loader = DataLoader(
+        PairedSamples(folder),
+        batch_sampler=draws,
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_begin_worker if workers else None,
+    )
+    try:
+        for batch in loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise TrainingError(f"a process that reads data ended ({str(error).splitlines()[0]})") from None
+
+
+def _begin_worker(_: int) -> None:
+    """Leave signals that all processes of a group get to the trainer, and die with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":  # elsewhere torch's own look at the parent, every few seconds, has to do
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _collate(samples: list[Sample | InputError]) -> Sample | InputError:
