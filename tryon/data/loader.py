@@ -6,6 +6,7 @@ import ctypes
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -80,7 +81,6 @@ def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> It
 
     Raises:
         InputError: at the batch in which a file cannot be read.
-        TrainingError: a reading process ended.
     """
     loader = DataLoader(
         PairedSamples(folder),
@@ -89,15 +89,24 @@ def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> It
         collate_fn=_collate,
         worker_init_fn=_begin_worker if workers else None,
     )
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+@contextmanager
+def needing_workers() -> Iterator[None]:
+    """Around all that runs beside reading processes: TrainingError where one of them ended.
+
+    torch raises its own error, from the signal that tells of the end, wherever the process is.
+    """
     try:
-        for batch in loader:
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch
+        yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        raise TrainingError(f"a process that reads data ended ({str(error).splitlines()[0]})") from None
+        raise TrainingError(f"a process that reads data ended ({str(error).splitlines()[0].strip()})") from None
 
 
 def _begin_worker(_: int) -> None:

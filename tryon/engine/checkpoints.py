@@ -57,8 +57,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> None:
     make_folder(folder / CHECKPOINT_FOLDER)
     with whole_file(folder / CHECKPOINT_FOLDER / _NAME.format(checkpoint.step)) as file:
         torch.save(vars(checkpoint), file)
-    # Later ones are damaged ones that the run fell back from.
-    for path in [path for step, path in checkpoint_files(folder).items() if step <= checkpoint.step][keep:]:
+    keep_last(folder, checkpoint.step, keep)
+
+
+def keep_last(folder: Path, step: int, keep: int) -> None:
+    """Remove all but the last ``keep`` checkpoints up to ``step``; later ones are those that a run fell back from."""
+    for path in [path for found, path in checkpoint_files(folder).items() if found <= step][keep:]:
         path.unlink()
 
 

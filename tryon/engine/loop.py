@@ -16,10 +16,17 @@ from torch.optim import Adam
 
 from tryon.config import TrainConfig, check_training_size
 from tryon.data.folder import TryOnFolder
-from tryon.data.loader import BatchDraws, training_batches
+from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
 from tryon.engine.board import check_tensorboard
-from tryon.engine.checkpoints import Checkpoint, check_settings, has_checkpoint, load_checkpoint, save_checkpoint
+from tryon.engine.checkpoints import (
+    Checkpoint,
+    check_settings,
+    has_checkpoint,
+    keep_last,
+    load_checkpoint,
+    save_checkpoint,
+)
 from tryon.engine.lock import locked
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
@@ -47,7 +54,8 @@ def train_stage(name: str, config: TrainConfig) -> Path:
     Raises:
         InputError: the data, an earlier stage, a checkpoint or a setting is missing or does not fit, or the run folder
             is in use.
-        TrainingError: a loss, a gradient or a weight is not finite; nothing of that is saved.
+        TrainingError: a loss, a gradient or a weight is not finite, of which nothing is saved; or a process that reads
+            data was ended.
         OSError: a file cannot be written. The checkpoints before it stay.
     """
     return _train([name], config)
@@ -65,18 +73,18 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def _train(names: Sequence[str], config: TrainConfig) -> Path:
-    data = TryOnFolder(config.data, "train", config.size)
-    check_training_size(data.size)
-    if config.tensorboard:
-        check_tensorboard()
-    for folder in (config.out / name for name in names):
-        if has_checkpoint(folder) and not config.resume:
-            raise InputError(f"{folder}: found an earlier run, wanted an empty folder (or resume it)")
     with ExitStack() as held:
         stop = held.enter_context(StopRequest())
+        data = TryOnFolder(config.data, "train", config.size)
+        check_training_size(data.size)
+        if config.tensorboard:
+            check_tensorboard()
+        for folder in (config.out / name for name in names):
+            if has_checkpoint(folder) and not config.resume:
+                raise InputError(f"{folder}: found an earlier run, wanted an empty folder (or resume it)")
         for name in names:
             run = _Run(name, config, data)
-            if name == names[0]:  # from here on something is written
+            if name == names[0]:  # only now is something written
                 make_folder(config.out)
                 held.enter_context(locked(config.out))
             run.train(stop)
@@ -141,11 +149,13 @@ class _Run:
         load_state(self.stage.model, checkpoint.model, self.folder)
         self.optimiser.load_state_dict(checkpoint.optimiser)
         self.step = self.saved_step = checkpoint.step
-        # A process that was killed while it saved may have left the model of another step. The record is written last.
+        # A process that was killed while it saved may have left a checkpoint too many, and the model of another step.
+        keep_last(self.folder, self.step, self.config.keep)
         if self.step < self.steps or not self._has_model():
             self._save_model()
 
     def _has_model(self) -> bool:
+        """Whether the model folder is whole and of this step: its record is written last."""
         try:
             return read_record(self.folder).step == self.step
         except InputError:
@@ -163,7 +173,7 @@ class _Run:
         self.draws = BatchDraws(len(self.data.people), self.config.batch, self.config.seed, start=self.step)
         batches = training_batches(self.data, self.draws, self.config.workers)
         self.saved_at = time.monotonic()
-        with Watch(self.folder, self.config, self.step, self.steps) as watch:
+        with needing_workers(), Watch(self.folder, self.config, self.step, self.steps) as watch:
             while self.step < self.steps and not stop.requested:
                 if self.step == half:
                     self.stage.start_half(True)
