@@ -11,6 +11,7 @@ from tryon.errors import InputError
 from tryon.networks import SIZE_MULTIPLE
 
 PRECISIONS = ("fp32", "bf16")
+WIDEST = 64  # here a convolution's weights are 38 GB
 SEEDS = 1 << 64  # what torch takes
 
 
@@ -72,6 +73,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name.replace('_', ' ')}: found {value:g}, wanted a finite number above 0")
+        if self.width > WIDEST:
+            raise InputError(f"width: found {self.width:g}, wanted at most {WIDEST}")
         if not 0 <= self.seed < SEEDS:
             raise InputError(f"seed: found {self.seed}, wanted 0 to 2^64 - 1")
         if self.workers < 0:

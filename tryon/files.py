@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from tryon.errors import InputError
@@ -57,10 +58,24 @@ def make_folder(folder: Path) -> None:
     """Make a folder to write into. Raises InputError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}), wanted a folder to write into") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: cannot be written into, wanted a folder that can")
+        found = "is a file" if folder.is_file() else str(error.strerror)
+        raise InputError(f"{folder}: cannot be written into ({found}), wanted a folder that can") from None
+
+
+def check_output_file(path: Path) -> None:
+    """Make the folder of an output file. Raises InputError where the file cannot be written."""
+    if path.is_dir():
+        raise InputError(f"{path}: found a folder, wanted a file to write")
+    make_folder(path.parent)
+    try:
+        part = path.with_name(path.name + PART)
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}), wanted a file that can") from None
 
 
 def _sync_folder(folder: Path) -> None:

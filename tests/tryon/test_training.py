@@ -3,11 +3,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -76,6 +78,12 @@ class TestARunFolder:
         run = json.loads((tiny_run / "student" / "run.json").read_text())
         assert run["settings"]["perceptual"] == "random"
         assert run["torch"] == torch.__version__
+        assert run["numpy"] == np.__version__
+        assert run["command"]
+        assert run["settings"]["seed"] == 0
+        assert re.fullmatch("[0-9a-f]{64}", run["settings"]["data"])
+        assert run["machine"]["cores"] >= 1
+        assert run["machine"]["gpu"] is None
 
     def test_logs_every_step_with_every_loss(self, tiny_run: Path) -> None:
         with (tiny_run / "student" / "log.csv").open() as file:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tryon.cli.options import Commands, add_device, add_weights, check_output_file, chosen_device
+from tryon.cli.options import Commands, add_device, add_weights, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.errors import InputError
+from tryon.files import check_output_file
 from tryon.metrics import evaluate, write_evaluation
 from tryon.progress import Progress
 from tryon.weights import load_model

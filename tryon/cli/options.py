@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
@@ -15,7 +14,7 @@ from PIL import Image
 from tryon.data.images import Size, parse_size
 from tryon.engine.record import gpu_name
 from tryon.errors import InputError
-from tryon.files import make_folder
+from tryon.files import check_output_file
 
 _log = logging.getLogger(__name__)
 
@@ -55,17 +54,8 @@ def chosen_device(given: str | None) -> str:
     return chosen
 
 
-def check_output_file(path: Path) -> None:
-    """Make the folder of an output file. Raises InputError where the file could not be written."""
-    if path.is_dir():
-        raise InputError(f"{path}: found a folder, wanted a file to write")
-    make_folder(path.parent)
-    if path.exists() and not os.access(path, os.W_OK):
-        raise InputError(f"{path}: cannot be written, wanted a file that can")
-
-
 def check_image_file(path: Path) -> None:
-    """`check_output_file` of a picture, whose format must be one that can be written."""
+    """`check_output_file` of a picture. Its format must be one that can be written."""
     name = Image.registered_extensions().get(path.suffix.lower())
     if name is None:
         raise InputError(f"--out: found {path}, wanted an image file such as result.png")

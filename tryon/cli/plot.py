@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tryon.cli.options import Commands, check_output_file
+from tryon.cli.options import Commands
 from tryon.engine import plot_losses
 from tryon.errors import InputError
+from tryon.files import check_output_file
 
 PICTURE = "losses.png"
 

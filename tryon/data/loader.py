@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -87,7 +90,7 @@ def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> It
         batch_sampler=draws,
         num_workers=workers,
         collate_fn=_collate,
-        worker_init_fn=_begin_worker if workers else None,
+        worker_init_fn=partial(_begin_worker, os.getpid()),
     )
     for batch in loader:
         if isinstance(batch, InputError):
@@ -109,12 +112,19 @@ def needing_workers() -> Iterator[None]:
         raise TrainingError(f"a process that reads data ended ({str(error).splitlines()[0].strip()})") from None
 
 
-def _begin_worker(_: int) -> None:
-    """Leave signals that all processes of a group get to the trainer, and die with it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _begin_worker(trainer: int, _: int) -> None:
+    """Leave to the trainer the signals that all processes of a group get, and die with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_when_told_by, args=(trainer,), daemon=True).start()
     if sys.platform == "linux":  # elsewhere torch's own look at the parent, every few seconds, has to do
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_when_told_by(trainer: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
+        pass
+    os._exit(0)
 
 
 def _collate(samples: list[Sample | InputError]) -> Sample | InputError:

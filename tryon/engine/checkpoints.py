@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tryon.errors import InputError
-from tryon.files import make_folder, whole_file
+from tryon.files import whole_file
 
 CHECKPOINT_FOLDER = "checkpoints"
 _NAME = "step_{:06d}.pt"
@@ -54,7 +54,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> None:
     Raises:
         OSError: it cannot be written. Those before it are still there.
     """
-    make_folder(folder / CHECKPOINT_FOLDER)
+    (folder / CHECKPOINT_FOLDER).mkdir(exist_ok=True)
     with whole_file(folder / CHECKPOINT_FOLDER / _NAME.format(checkpoint.step)) as file:
         torch.save(vars(checkpoint), file)
     keep_last(folder, checkpoint.step, keep)

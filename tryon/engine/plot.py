@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PANEL = (9.0, 3.2)  # inches
 POINTS = 400  # that a curve is thinned to, each the mean of the steps around it
+FEW = 20  # points that are marked: a line has no width where there is one
 TOTAL = "loss"
 
 
@@ -45,14 +46,21 @@ def plot_losses(run: Path, out: Path) -> None:
 
 
 def _draw(axes: Axes, name: str, columns: dict[str, list[float]]) -> None:
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
+
     steps = _thinned(columns["step"])
+    axes.set_prop_cycle(color=[colormaps["tab20"](number) for number in range(20)])
     for term, values in columns.items():
         if term != "step":
             total = term == TOTAL
-            style = {"color": "black", "linewidth": 1.8} if total else {"linewidth": 1.0}
+            style: dict[str, Any] = {"color": "black", "linewidth": 1.8} if total else {"linewidth": 1.0}
+            if len(steps) < FEW:
+                style["marker"] = "."
             axes.plot(steps, _thinned(values), label=term, **style)
     axes.set_title(name, loc="left")
     axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("loss")
     axes.set_yscale("log")
     axes.grid(alpha=0.3)

@@ -13,7 +13,7 @@ from tryon.config import TrainConfig
 from tryon.engine.board import open_board
 from tryon.engine.log import LOG_FILE, LossLog
 from tryon.engine.pictures import batch_sheet
-from tryon.files import make_folder, whole_file
+from tryon.files import whole_file
 from tryon.progress import Progress
 
 PICTURE_FOLDER = "pictures"
@@ -51,7 +51,7 @@ class Watch:
     def pictures(self, step: int, columns: Mapping[str, Tensor]) -> None:
         """Show the first images (N x 3 x H x W in [-1, 1], by title) of a step side by side."""
         sheet = batch_sheet(columns, PICTURE_ROWS)
-        make_folder(self._folder / PICTURE_FOLDER)
+        (self._folder / PICTURE_FOLDER).mkdir(exist_ok=True)
         with whole_file(self._folder / PICTURE_FOLDER / f"step_{step:06d}.png") as file:
             sheet.save(file, "PNG")
         if self._board is not None:
