@@ -96,7 +96,7 @@ def whole(tiny_run: Path, drawn_data: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize(
-    ("stage", "places"), zip(STAGES, (PLACES, PLACES[0::2], PLACES[1::2], PLACES[0::2]), strict=True), ids=STAGES
+    ("stage", "places"), [*zip(STAGES, (PLACES, PLACES[0::2], PLACES[1::2], PLACES[0::2]), strict=True)], ids=STAGES
 )
 def test_a_stage_that_is_killed_at_every_place_ends_with_the_same_bits(
     whole: Whole, tmp_path: Path, stage: str, places: tuple[tuple[str, str], ...]
