@@ -112,7 +112,7 @@ MUTANTS = (
     Mutant(
         LOOP,
         "if self.step < self.steps or not self._has_model():",
-        "if not self._has_model():",
+        "if self.step < self.steps:",
         f"{INTERRUPTIONS} -k killed_at",
     ),
     Mutant(
@@ -122,10 +122,8 @@ MUTANTS = (
         f"{TRAINING} -k or_gradient",
     ),
     Mutant(CHECKPOINTS, "archive.testzip()", "None", f"{TRAINING} -k damaged"),
-    Mutant(CHECKPOINTS, "if found <= step][keep:]", "][keep:]", f"{TRAINING} -k damaged"),
     Mutant(LOCK, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", f"{INTERRUPTIONS} -k second_run"),
     Mutant(LOG, "self._file.flush()", "pass", f"{INTERRUPTIONS} -k killed_at"),
-    Mutant(LOADER, "prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)", "getpid()", f"{INTERRUPTIONS} -k end_with"),
     Mutant(
         LOADER,
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})",
