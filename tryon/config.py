@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tryon.errors import InputError
 from tryon.networks import SIZE_MULTIPLE
 
 PRECISIONS = ("fp32", "bf16")
+WIDEST = 64  # here a convolution's weights are 38 GB
+SEEDS = 1 << 64  # what torch takes
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,11 @@ class TrainConfig:
         seed: of the initial parameters and the order of the data.
         workers: processes that read data; 0 reads in the training process.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
-        picture_every: steps between pictures and checkpoints.
-        resume: go on from the last checkpoint.
+        picture_every: steps between pictures, each with a checkpoint.
+        checkpoint_minutes: the longest time between checkpoints.
+        keep: checkpoints of a stage that are kept.
+        tensorboard: write losses and pictures for TensorBoard too.
+        resume: go on from the last checkpoint, or from the beginning where there is none yet.
     """
 
     data: Path
@@ -50,20 +56,27 @@ class TrainConfig:
     workers: int = 1
     perceptual_weights: Path | None = None
     picture_every: int = 500
+    checkpoint_minutes: float = 10.0
+    keep: int = 2
+    tensorboard: bool = False
     resume: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before anything is read or built."""
-        for name in ("epochs", "steps", "batch", "picture_every"):
+        for name in ("epochs", "steps", "batch", "picture_every", "keep"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InputError(f"{name}: found {value}, wanted at least 1")
+                raise InputError(f"{name.replace('_', ' ')}: found {value}, wanted at least 1")
         if self.epochs is not None and self.steps is not None:
             raise InputError(f"steps: found {self.steps} beside epochs {self.epochs}, wanted one of the two")
-        if not self.width > 0:
-            raise InputError(f"width: found {self.width:g}, wanted more than 0")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise InputError(f"learning rate: found {self.learning_rate:g}, wanted more than 0")
+        for name in ("width", "learning_rate", "checkpoint_minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name.replace('_', ' ')}: found {value:g}, wanted a finite number above 0")
+        if self.width > WIDEST:
+            raise InputError(f"width: found {self.width:g}, wanted at most {WIDEST}")
+        if not 0 <= self.seed < SEEDS:
+            raise InputError(f"seed: found {self.seed}, wanted 0 to 2^64 - 1")
         if self.workers < 0:
             raise InputError(f"workers: found {self.workers}, wanted 0 or more")
         if self.precision not in PRECISIONS:

@@ -15,6 +15,7 @@ from tryon.engine import has_checkpoint, train_stage
 from tryon.engine.pictures import contact_sheet
 from tryon.metrics import Evaluation, dress_pair, evaluate, true_photo
 from tryon.models import TryOnModel
+from tryon.progress import Progress
 from tryon.weights import load_model
 
 SIZE = (128, 96)
@@ -50,22 +51,36 @@ def run_demo(out: Path) -> DemoResult:
     """
     data, run = out / "data", out / "run"
     if not data.exists():
-        print(f"drawing {TRAIN_PEOPLE + TEST_PEOPLE} people", flush=True)
-        synthesize(data, train=TRAIN_PEOPLE, test=TEST_PEOPLE, size=SIZE, seed=SEED, parsing_noise=PARSING_NOISE)
+        _draw(data)
     for stage in STEPS:
         train_stage(stage, _config(data, run, stage))
     folder = TryOnFolder(data, "test")
     tutor, student = (load_model(run / name)[0].eval() for name in ("tutor", "student"))
     pairs = {name: read_pairs(data / name) for name in (UNPAIRED, PAIRED)}
-    scores = {
-        (role.role, name): evaluate(role, folder, chosen) for name, chosen in pairs.items() for role in (tutor, student)
-    }
+    scores = {}
+    with Progress("evaluate", 2 * sum(map(len, pairs.values())), "pairs") as progress:
+        for name, chosen in pairs.items():
+            for model in (tutor, student):
+                scores[model.role, name] = evaluate(model, folder, chosen, "cpu", progress.update)
     sheet = out / "contact_sheet.png"
     contact_sheet(_columns(folder, tutor, student, pairs[UNPAIRED][:SHOWN_PAIRS])).save(sheet)
     table = _table(scores)
     table_file = out / "table.md"
     table_file.write_text(table + "\n", encoding="utf-8")
     return DemoResult(sheet, table_file, run / "student", table)
+
+
+def _draw(data: Path) -> None:
+    with Progress("synthesize", TRAIN_PEOPLE + TEST_PEOPLE, "people") as progress:
+        synthesize(
+            data,
+            train=TRAIN_PEOPLE,
+            test=TEST_PEOPLE,
+            size=SIZE,
+            seed=SEED,
+            parsing_noise=PARSING_NOISE,
+            progress=progress.update,
+        )
 
 
 def _config(data: Path, run: Path, stage: str) -> TrainConfig:

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tryon.data.images import Size
 from tryon.errors import InputError
+from tryon.files import whole_file
 from tryon.models import Student, TryOnModel, Tutor
 
 RECORD_FILE = "model.json"
@@ -67,15 +68,12 @@ class ModelRecord:
 
 
 def save_model(folder: Path, model: TryOnModel, record: ModelRecord) -> None:
-    """Write a model folder. Each file appears whole or not at all."""
+    """Write a model folder. Each file appears whole or not at all; the record comes last, and tells their step."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, network in _networks(model).items():
         state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        path = folder / f"{name}.safetensors"
-        part = path.with_suffix(".part")
-        save_file(state, part)
-        part.chmod(folder.stat().st_mode & 0o666)  # safetensors lets nobody but the owner read
-        part.replace(path)
+        with whole_file(folder / f"{name}.safetensors") as file:
+            file.write(save(state))
     write_json(folder / RECORD_FILE, asdict(record))
 
 
@@ -148,9 +146,8 @@ def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None
 
 def write_json(path: Path, values: object) -> None:
     """Write JSON so that the file appears whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(values, indent=2, default=str) + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write((json.dumps(values, indent=2, default=str) + "\n").encode())
 
 
 def _networks(model: TryOnModel) -> dict[str, nn.Module]:

@@ -9,6 +9,11 @@ STUDENT = "tryon/stages/student.py"
 TUTOR = "tryon/stages/tutor.py"
 MODELS = "tryon/models.py"
 LOOP = "tryon/engine/loop.py"
+CHECKPOINTS = "tryon/engine/checkpoints.py"
+LOCK = "tryon/engine/lock.py"
+LOG = "tryon/engine/log.py"
+LOADER = "tryon/data/loader.py"
+INTERRUPTIONS = "tests/tryon/test_interruptions.py"
 STAGES = "tests/tryon/test_stages.py"
 TUTOR_LOSSES = f"{STAGES} -k test_the_tutors"
 STUDENT_LOSSES = f"{STAGES} -k test_the_students"
@@ -117,4 +122,25 @@ MUTANTS = (
         f"{TRAINING} -k as_if_the_run",
     ),
     Mutant(LOOP, "ADAM_BETAS = (0.5, 0.999)", "ADAM_BETAS = (0.9, 0.999)", OPTIMISER),
+    Mutant(
+        LOOP,
+        "if self.step < self.steps or not self._has_model():",
+        "if self.step < self.steps:",
+        f"{INTERRUPTIONS} -k killed_at",
+    ),
+    Mutant(
+        LOOP,
+        "if found := _not_finite((name, value.grad)",
+        "if found := _not_finite((name, value)",
+        f"{TRAINING} -k or_gradient",
+    ),
+    Mutant(CHECKPOINTS, "archive.testzip()", "None", f"{TRAINING} -k damaged"),
+    Mutant(LOCK, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", f"{INTERRUPTIONS} -k second_run"),
+    Mutant(LOG, "self._file.flush()", "pass", f"{INTERRUPTIONS} -k killed_at"),
+    Mutant(
+        LOADER,
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})",
+        "pass",
+        f"{INTERRUPTIONS} -k asked_to_stop",
+    ),
 )

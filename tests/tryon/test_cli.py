@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tryon.cli import main
+from tryon.cli.options import chosen_device
+from tryon.inference import TryOn
 
 
 def run(*arguments: object) -> int:
@@ -62,6 +68,72 @@ def test_a_model_is_evaluated(tiny_run: Path, drawn_data: Path, tmp_path: Path) 
     assert len(json.loads(out.read_text())["pairs"]) == 2
 
 
+def test_a_runs_losses_are_plotted(tiny_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "losses.png"
+    assert run("plot", tiny_run, "--out", out) == 0
+    picture = Image.open(out)
+    assert picture.height > picture.width  # a panel for each of four stages
+
+
+def test_losses_and_pictures_go_to_tensorboard(drawn_data: Path, tmp_path: Path) -> None:
+    arguments = ("--data", drawn_data, "--out", tmp_path, "--width", 1 / 16, "--steps", 2, "--batch", 2, "--workers", 0)
+    assert run("train", "tutor-warp", *arguments, "--tensorboard") == 0
+    events = EventAccumulator(str(tmp_path / "tutor-warp" / "tensorboard")).Reload()
+    assert [point.step for point in events.Scalars("loss")] == [1, 2]
+    assert "warp_l1" in events.Tags()["scalars"]
+    assert [picture.step for picture in events.Images("pictures")] == [2]
+
+
+@pytest.mark.parametrize(("package", "command"), [("torch.utils.tensorboard", "train"), ("matplotlib.figure", "plot")])
+def test_an_extra_that_is_not_installed_is_one_line_before_the_work(
+    tiny_run: Path,
+    drawn_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    command: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    train = ("train", "tutor-warp", "--data", drawn_data, "--out", tmp_path / "run", "--tensorboard")
+    assert run(*(train if command == "train" else ("plot", tiny_run))) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.count("\n") == 0
+    assert f"pip install tryon-kernels[{'tensorboard' if command == 'train' else 'plot'}]" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_device_is_the_gpu_that_is_there_and_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert chosen_device("cpu") == "cpu"
+    assert caplog.messages == []
+    for accelerator, device, said in ((None, "cpu", "cpu"), (torch.device("mps"), "mps", "mps (mps)")):
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda accelerator=accelerator, **_: accelerator)
+        assert chosen_device(None) == device
+        assert caplog.messages[-1] == f"device: {said}"
+
+
+def test_progress_in_a_file_is_lines(
+    tiny_run: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = ("--data", drawn_data, "--pairs", drawn_data / "test_pairs_unpaired.txt")
+    train = ("--data", drawn_data, "--out", tmp_path / "run", "--width", 1 / 16, "--steps", 1, "--batch", 2)
+    for name, command in {
+        "infer": ("infer", "--weights", tiny_run / "student", *pairs, "--out", tmp_path / "out"),
+        "evaluate": ("evaluate", "--weights", tiny_run / "student", *pairs, "--out", tmp_path / "scores.json"),
+        "synthesize": ("data", "synthesize", "--out", tmp_path / "data", "--train", 2, "--test", 0, "--size", "64x64"),
+        "tutor-warp": ("train", "tutor-warp", *train, "--workers", 0),
+    }.items():
+        assert run(*command) == 0
+        errors = capsys.readouterr().err
+        (line,) = [line for line in errors.splitlines() if line.startswith(f"{name}: ")]
+        unit = {"synthesize": "people", "tutor-warp": "samples"}.get(name, "pairs")
+        assert re.fullmatch(rf"{name}: \d/\d \w+, [\d.e+]+ {unit}/s, [\d:]+ left(, loss .* = warp_l1 .*)?", line)
+        assert "\r" not in errors
+
+
 class TestBadInputIsOneLineAndExitCodeTwo:
     @pytest.fixture
     def refused(self, capsys: pytest.CaptureFixture[str]):
@@ -86,6 +158,56 @@ class TestBadInputIsOneLineAndExitCodeTwo:
 
     def test_device_that_is_not_there(self, refused, tiny_run: Path, tmp_path: Path) -> None:
         refused("infer", "--weights", tiny_run, "--out", tmp_path, "--device", "warp9", names="--device: found 'warp9'")
+
+    def test_device_without_numbers(self, refused, tiny_run: Path, tmp_path: Path) -> None:
+        refused("infer", "--weights", tiny_run, "--out", tmp_path, "--device", "meta", names="--device: found 'meta'")
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("seed", -1), ("width", "inf"), ("width", "1e+300"), ("learning-rate", "inf"), ("checkpoint-minutes", "nan")],
+    )
+    def test_numbers_that_cannot_be(
+        self, refused, drawn_data: Path, tmp_path: Path, option: str, value: object
+    ) -> None:
+        arguments = ("--data", drawn_data, "--out", tmp_path, f"--{option}", value)
+        refused("train", "tutor-warp", *arguments, names=f"{option.replace('-', ' ')}: found {value}")
+
+    def test_size_beyond_every_file(self, refused, tmp_path: Path) -> None:
+        wrong = ("data", "synthesize", "--out", tmp_path, "--train", 1, "--test", 0, "--size", "64x65536")
+        refused(*wrong, names="size: found 64x65536, wanted 1 to 65535 pixels")
+
+    @pytest.mark.parametrize("command", ["train", "one", "pairs", "evaluate", "synthesize", "demo", "plot"])
+    def test_output_below_a_file_before_the_work(
+        self, refused, tiny_run: Path, drawn_data: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(TryOn, "dress", None)
+        below = tmp_path / "file" / "out"
+        below.parent.touch()
+        person, garment = (first_file(drawn_data / name) for name in ("test_img", "test_clothes"))
+        weights = ("--weights", tiny_run / "student")
+        pairs = ("--data", drawn_data, "--pairs", drawn_data / "test_pairs_unpaired.txt")
+        tiny = ("--width", 1 / 16, "--steps", 1, "--batch", 2)
+        arguments = {
+            "train": ("train", "tutor-warp", "--data", drawn_data, *tiny, "--out", below),
+            "one": ("infer", *weights, "--person", person, "--garment", garment, "--out", f"{below}.png"),
+            "pairs": ("infer", *weights, *pairs, "--out", below),
+            "evaluate": ("evaluate", *weights, *pairs, "--out", below),
+            "synthesize": ("data", "synthesize", "--train", 1, "--test", 0, "--out", below),
+            "demo": ("demo", "--out", below),
+            "plot": ("plot", tiny_run, "--out", below),
+        }
+        refused(*arguments[command], names=str(below.parent))
+
+    @pytest.mark.parametrize("suffix", [".psd", ".xbm", ".h5"])
+    def test_output_of_a_format_that_is_only_read(
+        self, refused, tiny_run: Path, drawn_data: Path, tmp_path: Path, suffix: str
+    ) -> None:
+        person, garment = (first_file(drawn_data / name) for name in ("test_img", "test_clothes"))
+        arguments = ("--person", person, "--garment", garment, "--out", tmp_path / f"x{suffix}")
+        refused("infer", "--weights", tiny_run / "student", *arguments, names="a format that cannot be written here")
+
+    def test_plot_of_no_run(self, refused, tmp_path: Path) -> None:
+        refused("plot", tmp_path, names=f"{tmp_path}: found no log.csv")
 
     def test_missing_data(self, refused, tmp_path: Path) -> None:
         refused("train", "tutor-warp", "--data", tmp_path / "no", "--out", tmp_path, names="no such data folder")

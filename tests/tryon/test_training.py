@@ -3,18 +3,23 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
+from tryon.data.loader import BatchDraws
 from tryon.data.sample import stack
-from tryon.engine import loop, train_stage
+from tryon.engine import loop, train_all, train_stage
+from tryon.engine.checkpoints import load_checkpoint
 from tryon.engine.loop import learning_rate_factor
 from tryon.errors import InputError, TrainingError
 from tryon.losses import PerceptualLoss
@@ -57,8 +62,9 @@ class TestARunFolder:
             generator = {"generator.safetensors"} if name in ("tutor", "student") else set()
             assert (
                 files
-                == {"model.json", "warp.safetensors", "checkpoint.pt", "pictures", "log.csv", "run.json"} | generator
+                == {"model.json", "warp.safetensors", "checkpoints", "pictures", "log.csv", "run.json"} | generator
             )
+            assert [path.name for path in (tiny_run / name / "checkpoints").iterdir()] == ["step_000002.pt"]
             assert [path.name for path in (tiny_run / name / "pictures").iterdir()] == ["step_000002.png"]
 
     def test_records_what_the_model_was_trained_on(self, tiny_run: Path) -> None:
@@ -72,6 +78,12 @@ class TestARunFolder:
         run = json.loads((tiny_run / "student" / "run.json").read_text())
         assert run["settings"]["perceptual"] == "random"
         assert run["torch"] == torch.__version__
+        assert run["numpy"] == np.__version__
+        assert run["command"]
+        assert run["settings"]["seed"] == 0
+        assert re.fullmatch("[0-9a-f]{64}", run["settings"]["data"])
+        assert run["machine"]["cores"] >= 1
+        assert run["machine"]["gpu"] is None
 
     def test_logs_every_step_with_every_loss(self, tiny_run: Path) -> None:
         with (tiny_run / "student" / "log.csv").open() as file:
@@ -181,18 +193,49 @@ class TestResuming:
             assert (whole.out / "tutor-warp" / name).read_bytes() == (stopped.out / "tutor-warp" / name).read_bytes()
 
     def test_refuses_other_settings(self, tiny_config: TrainConfig, tiny_run: Path) -> None:
-        with pytest.raises(InputError, match=r"checkpoint\.pt: found a run with batch 2, wanted 4"):
+        with pytest.raises(InputError, match="tutor-warp: found a run with batch 2, wanted 4"):
             train_stage("tutor-warp", replace(tiny_config, batch=4, resume=True))
 
-    def test_refuses_a_folder_without_a_checkpoint(self, tiny_config: TrainConfig, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"checkpoint\.pt: no such checkpoint"):
-            train_stage("tutor-warp", replace(tiny_config, out=tmp_path, resume=True))
+    def test_starts_from_the_beginning_where_there_is_no_checkpoint_yet_and_says_so(
+        self, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level("INFO"):
+            folder = train_stage("tutor-warp", replace(tiny_config, out=tmp_path, resume=True))
+        assert f"{folder}: nothing to resume yet, so it starts from its beginning" in caplog.messages
+        name = "warp.safetensors"
+        assert (folder / name).read_bytes() == (tiny_run / "tutor-warp" / name).read_bytes()
 
-    def test_refuses_a_damaged_checkpoint(self, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    def test_refuses_other_data(self, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+        data = Path(shutil.copytree(tiny_config.data, tmp_path / "data"))
+        with (data / "train_img" / "000002_0.png").open("ab") as photo:
+            photo.write(b"more")
+        with pytest.raises(InputError, match=r"tutor-warp: found a run with data .*, wanted .*; resume with the same"):
+            train_stage("tutor-warp", replace(tiny_config, data=data, resume=True))
+
+    @pytest.mark.parametrize("damage", ["cut", "turned"])
+    def test_falls_back_to_the_checkpoint_before_a_damaged_one_and_says_so(
+        self, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+    ) -> None:
+        config = replace(tiny_config, out=tmp_path, steps=3, picture_every=1)
+        folder = train_stage("tutor-warp", config)
+        wanted = {
+            path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json" and path.is_file()
+        }
+        damage_file(folder / "checkpoints" / "step_000003.pt", damage)
+        train_stage("tutor-warp", replace(config, resume=True))
+        assert {name: (folder / name).read_bytes() for name in wanted} == wanted
+        said = [message for message in caplog.messages if "step_000003.pt" in message]
+        assert len(said) == 1
+        assert said[0].endswith("; going on from step_000002.pt")
+        assert load_checkpoint(folder).step == 3
+
+    @pytest.mark.parametrize("damage", ["cut", "turned"])
+    def test_refuses_where_every_checkpoint_is_damaged(
+        self, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, damage: str
+    ) -> None:
         out = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-        path = out / "tutor-warp" / "checkpoint.pt"
-        path.write_bytes(path.read_bytes()[:1000])
-        with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be read"):
+        damage_file(out / "tutor-warp" / "checkpoints" / "step_000002.pt", damage)
+        with pytest.raises(InputError, match=r"step_000002\.pt: cannot be read as a checkpoint"):
             train_stage("tutor-warp", replace(tiny_config, out=out, resume=True))
 
     def test_without_being_asked_an_earlier_run_is_not_overwritten(
@@ -200,6 +243,38 @@ class TestResuming:
     ) -> None:
         with pytest.raises(InputError, match="found an earlier run"):
             train_stage("tutor-warp", tiny_config)
+
+    def test_no_stage_is_trained_where_a_later_one_has_an_earlier_run(
+        self, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path
+    ) -> None:
+        shutil.copytree(tiny_run / "student", tmp_path / "student")
+        with pytest.raises(InputError, match="student: found an earlier run"):
+            train_all(replace(tiny_config, out=tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+class TestCheckpoints:
+    def test_the_last_ones_are_kept(self, tiny_config: TrainConfig, tmp_path: Path) -> None:
+        folder = train_stage("tutor-warp", replace(tiny_config, out=tmp_path, steps=5, picture_every=1, keep=3))
+        names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+        assert names == [f"step_{step:06d}.pt" for step in (3, 4, 5)]
+
+    def test_are_written_by_time_too(
+        self, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        minutes = iter(range(100))  # one a look at the clock: at the start, after each step, after each save
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: 60.0 * next(minutes)))
+        config = replace(tiny_config, out=tmp_path, steps=6, checkpoint_minutes=2, keep=9)
+        folder = train_stage("tutor-warp", config)
+        names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+        assert names == [f"step_{step:06d}.pt" for step in (2, 4, 6)]
+
+    def test_one_of_weights_that_are_not_finite_is_not_written(self, tiny_config: TrainConfig, tmp_path: Path) -> None:
+        config = replace(tiny_config, out=tmp_path, steps=1, learning_rate=1e300)
+        with pytest.raises(TrainingError, match=r"tutor-warp: the weights of step 1 are not finite \(warp\."):
+            train_stage("tutor-warp", config)
+        assert not list(tmp_path.rglob("*.pt"))
+        assert not list(tmp_path.rglob("*.safetensors"))
 
 
 class TestARunStops:
@@ -241,8 +316,51 @@ class TestARunStops:
         self, tiny_config: TrainConfig, tmp_path: Path
     ) -> None:
         config = replace(tiny_config, out=tmp_path, steps=50, learning_rate=1e30)
-        with pytest.raises(TrainingError, match=r"tutor-warp: the loss of step \d+ is not finite \(.*warp_l1"):
+        with pytest.raises(TrainingError, match=r"the loss of step 2 is not finite \(warp_smoothness nan, warp_"):
             train_stage("tutor-warp", config)
+
+    def test_on_a_loss_or_gradient_that_is_not_finite_with_its_samples_and_the_last_good_weights(
+        self, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = replace(tiny_config, out=tmp_path, steps=2, picture_every=1)
+        train_stage("tutor-warp", replace(config, out=tmp_path / "good"))
+        people = BatchDraws(people=5, batch=2, seed=config.seed).at(1)
+        names = ", ".join(f"{person:06d}_0.png" for person, _ in people)
+        for what, term, named in (
+            ("loss", lambda value: value * math.nan, "warp_l1 nan"),
+            ("gradient", lambda value: (value - value.detach()).sqrt(), r"warp\.\S+, warp\..* and \d+ more"),
+        ):
+            monkeypatch.setattr(TutorWarp, "step", spoilt_in_step_2(TutorWarp.step, term))
+            folder = tmp_path / what / "tutor-warp"
+            with pytest.raises(TrainingError, match=rf"the {what} of step 2 is not finite \({named}\), of {names};"):
+                train_stage("tutor-warp", replace(config, out=folder.parent))
+            monkeypatch.undo()
+            checkpoint, model = load_checkpoint(folder), load_file(folder / "warp.safetensors")
+            assert checkpoint.step == read_record(folder).step == 1
+            assert all(torch.equal(checkpoint.model[f"warp.{name}"], value) for name, value in model.items())
+            train_stage("tutor-warp", replace(config, out=folder.parent, resume=True))
+            good = tmp_path / "good" / "tutor-warp" / "warp.safetensors"
+            assert (folder / "warp.safetensors").read_bytes() == good.read_bytes()
+
+
+def spoilt_in_step_2(step, spoil):
+    """A stage's step whose second call has its first loss spoilt."""
+    calls = iter(range(1, 100))
+
+    def spoilt(stage, sample, second_half):
+        result = step(stage, sample, second_half)
+        if next(calls) == 2:
+            name, value = next(iter(result.losses.items()))
+            result.losses[name] = spoil(value)
+        return result
+
+    return spoilt
+
+
+def damage_file(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if how == "turned" else content[: len(content) // 2])
 
 
 @pytest.mark.parametrize(
@@ -252,7 +370,14 @@ class TestARunStops:
         ({"epochs": 1}, "steps: found 2 beside epochs 1"),
         ({"batch": 0}, "batch: found 0"),
         ({"width": 0.0}, "width: found 0"),
+        ({"width": math.inf}, "width: found inf, wanted a finite number above 0"),
         ({"learning_rate": -1.0}, "learning rate: found -1"),
+        ({"learning_rate": math.inf}, "learning rate: found inf"),
+        ({"learning_rate": math.nan}, "learning rate: found nan"),
+        ({"checkpoint_minutes": 0.0}, "checkpoint minutes: found 0"),
+        ({"keep": 0}, "keep: found 0, wanted at least 1"),
+        ({"seed": -1}, "seed: found -1, wanted 0 to"),
+        ({"seed": 1 << 64}, "seed: found 18446744073709551616"),
         ({"precision": "fp8"}, "precision: found 'fp8'"),
     ],
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tryon.cli.options import Commands, image_size
 from tryon.data.check import check_folder
 from tryon.data.synthetic import synthesize
+from tryon.progress import Progress
 
 
 def add_arguments(commands: Commands) -> None:
@@ -31,7 +30,7 @@ def add_arguments(commands: Commands) -> None:
 
 
 def _synthesize(options: argparse.Namespace) -> None:
-    with tqdm(desc="synthesize", total=options.train + options.test, unit=" people") as bar:
+    with Progress("synthesize", options.train + options.test, "people") as progress:
         synthesize(
             options.out,
             train=options.train,
@@ -39,7 +38,7 @@ def _synthesize(options: argparse.Namespace) -> None:
             size=options.size,
             seed=options.seed,
             parsing_noise=options.parsing_noise,
-            progress=bar.update,
+            progress=progress.update,
         )
     print(options.out)
 

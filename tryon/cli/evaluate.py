@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tryon.cli.options import Commands, add_device, add_weights
+from tryon.cli.options import Commands, add_device, add_weights, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.errors import InputError
+from tryon.files import check_output_file
 from tryon.metrics import evaluate, write_evaluation
+from tryon.progress import Progress
 from tryon.weights import load_model
 
 
@@ -24,13 +26,17 @@ def add_arguments(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    check_output_file(options.out)
     pairs = read_pairs(options.pairs)
     model, record = load_model(options.weights)
     if not record.generator:
         raise InputError(
             f"{options.weights}: found stage {record.stage}, which has no generator; wanted tutor or student"
         )
-    evaluation = evaluate(model, TryOnFolder(options.data, "test", record.size), pairs, options.device)
+    folder = TryOnFolder(options.data, "test", record.size)
+    device = chosen_device(options.device)
+    with Progress("evaluate", len(pairs), "pairs") as progress:
+        evaluation = evaluate(model, folder, pairs, device, progress.update)
     write_evaluation(evaluation, options.out)
     error = evaluation.end_point_error
     flow = "no true flow" if error is None else f"flow end-point error {error:.2f} pixels"

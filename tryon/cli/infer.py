@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from PIL import Image
-from tqdm import tqdm
-
-from tryon.cli.options import Commands, add_device, add_weights
+from tryon.cli.options import Commands, add_device, add_weights, check_image_file, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.data.images import open_image
 from tryon.errors import InputError
+from tryon.files import make_folder
 from tryon.garment_mask import garment_mask
 from tryon.inference import TryOn
+from tryon.progress import Progress
 
 _ONE = ("person", "garment")
 _MANY = ("data", "pairs")
@@ -46,8 +45,7 @@ def _infer(options: argparse.Namespace) -> None:
 
 
 def _dress_one(options: argparse.Namespace) -> None:
-    if options.out.suffix.lower() not in Image.registered_extensions():
-        raise InputError(f"--out: found {options.out}, wanted an image file such as result.png")
+    check_image_file(options.out)
     person, garment = open_image(options.person, "RGB"), open_image(options.garment, "RGB")
     if options.mask is None:
         mask = garment_mask(garment, str(options.garment))
@@ -56,20 +54,21 @@ def _dress_one(options: argparse.Namespace) -> None:
         if mask.size != garment.size:
             found, wanted = (f"{image.height}x{image.width}" for image in (mask, garment))
             raise InputError(f"{options.mask}: found {found}, wanted {wanted} as the garment has")
-    image = TryOn.load(options.weights, options.device).dress(person, garment, mask)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    image.save(options.out)
+    model = TryOn.load(options.weights, chosen_device(options.device))
+    model.dress(person, garment, mask).save(options.out)
 
 
 def _dress_pairs(options: argparse.Namespace) -> None:
     pairs = read_pairs(options.pairs)
     folder = TryOnFolder(options.data, "test")
-    model = TryOn.load(options.weights, options.device)
+    model = TryOn.load(options.weights, chosen_device(options.device))
     for person, garment in pairs:  # before the first picture is made
         folder.photo_path(person), folder.mask_path(garment)
-    options.out.mkdir(parents=True, exist_ok=True)
-    for person, garment in tqdm(pairs, desc="infer", unit=" pairs"):
-        photo_path, garment_path = folder.photo_path(person), folder.garment_path(garment)
-        mask = open_image(folder.mask_path(garment), "L")
-        image = model.dress(open_image(photo_path, "RGB"), open_image(garment_path, "RGB"), mask)
-        image.save(options.out / f"{photo_path.stem}__{garment_path.stem}.png")
+    make_folder(options.out)
+    with Progress("infer", len(pairs), "pairs") as progress:
+        for person, garment in pairs:
+            photo_path, garment_path = folder.photo_path(person), folder.garment_path(garment)
+            mask = open_image(folder.mask_path(garment), "L")
+            image = model.dress(open_image(photo_path, "RGB"), open_image(garment_path, "RGB"), mask)
+            image.save(options.out / f"{photo_path.stem}__{garment_path.stem}.png")
+            progress.update()

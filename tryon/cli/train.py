@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from tryon.cli.options import Commands, add_device, image_size
+from tryon.cli.options import Commands, add_device, chosen_device, image_size
 from tryon.config import PRECISIONS, TrainConfig
 from tryon.engine import train_all, train_stage
 from tryon.errors import InputError
@@ -31,9 +32,14 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")
-    parser.add_argument("--picture-every", type=int, metavar="N", help="steps between checkpoints (default: 500)")
+    parser.add_argument(
+        "--picture-every", type=int, metavar="N", help="steps between pictures, each with a checkpoint (default: 500)"
+    )
+    parser.add_argument("--checkpoint-minutes", type=float, metavar="M", help="time between checkpoints (default: 10)")
+    parser.add_argument("--keep", type=int, metavar="K", help="checkpoints of a stage that are kept (default: 2)")
+    parser.add_argument("--tensorboard", action="store_true", help="write for TensorBoard too: RUN/STAGE/tensorboard")
     parser.add_argument("--seed", type=int, metavar="S", help="(default: 0)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint, if there is one")
     add_device(parser)
     parser.set_defaults(run=_train)
 
@@ -42,7 +48,7 @@ def _train(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if value is not None}
     for name in ("command", "run", "stage"):
         del given[name]
-    config = TrainConfig(**given)
+    config = replace(TrainConfig(**given), device=chosen_device(options.device))
     if options.stage == ALL:
         if config.init is not None:
             raise InputError("--init: found with stage all, which starts from the beginning; wanted --out alone")

@@ -123,6 +123,12 @@ class TryOnFolder:
         kinds = [self._parsings, self._poses] + ([self._denseposes] if self.has_densepose else [])
         return [person for person in self.people if all(person in files for files in kinds)]
 
+    @property
+    def files(self) -> list[Path]:
+        """All files of the split."""
+        kinds = (self._photos, self._garments, self._masks, self._parsings, self._poses, self._denseposes)
+        return [path for files in kinds for path in files.values()]
+
     def photo_path(self, person: str) -> Path:
         """File of a person's photo."""
         return _lookup(self._photos, person, self.root / SUBFOLDERS[self.split]["photo"])

@@ -12,13 +12,16 @@ from torch import Tensor
 from tryon.errors import InputError
 
 Size = tuple[int, int]
+LARGEST_SIDE = 65535  # what a JPEG file can have
 
 
 def parse_size(text: str) -> Size:
     """Read ``HxW``, such as ``256x192``. Raises InputError for anything else."""
     height, separator, width = text.lower().partition("x")
-    if not separator or not height.isdecimal() or not width.isdecimal() or int(height) < 1 or int(width) < 1:
+    if not separator or not height.isdecimal() or not width.isdecimal():
         raise InputError(f"size: found {text!r}, wanted HEIGHTxWIDTH in pixels, such as 256x192")
+    if not all(1 <= int(side) <= LARGEST_SIDE for side in (height, width)):
+        raise InputError(f"size: found {text}, wanted 1 to {LARGEST_SIDE} pixels each way")
     return int(height), int(width)
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
-from tryon.errors import InputError
+from tryon.errors import InputError, TrainingError
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 Draw = tuple[int, int]  # index of the person, index of the other garment
 
@@ -57,6 +66,11 @@ class BatchDraws(Sampler[list[Draw]]):
         draws = list(zip(order.tolist(), others.tolist(), strict=True))
         return [draws[i * self.batch : (i + 1) * self.batch] for i in range(self.batches_per_epoch)]
 
+    def at(self, index: int) -> list[Draw]:
+        """The batch that has ``index`` batches before it."""
+        epoch, place = divmod(index, self.batches_per_epoch)
+        return self.epoch_draws(epoch)[place]
+
     def __iter__(self) -> Iterator[list[Draw]]:
         """Yield batches without end, from `start` on."""
         epoch, skipped = divmod(self.start, self.batches_per_epoch)
@@ -66,12 +80,51 @@ class BatchDraws(Sampler[list[Draw]]):
 
 
 def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> Iterator[Sample]:
-    """Stacked samples without end. Raises InputError at the batch in which a file cannot be read."""
-    loader = DataLoader(PairedSamples(folder), batch_sampler=draws, num_workers=workers, collate_fn=_collate)
+    """Stacked samples without end. The reading processes end with this one, however it ends.
+
+    Raises:
+        InputError: at the batch in which a file cannot be read.
+    """
+    loader = DataLoader(
+        PairedSamples(folder),
+        batch_sampler=draws,
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=partial(_begin_worker, os.getpid()),
+    )
     for batch in loader:
         if isinstance(batch, InputError):
             raise batch
         yield batch
+
+
+@contextmanager
+def needing_workers() -> Iterator[None]:
+    """Around all that runs beside reading processes: TrainingError where one of them ended.
+
+    torch raises its own error, from the signal that tells of the end, wherever the process is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise TrainingError(f"a process that reads data ended ({str(error).splitlines()[0].strip()})") from None
+
+
+def _begin_worker(trainer: int, _: int) -> None:
+    """Leave to the trainer the signals that all processes of a group get, and die with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_when_told_by, args=(trainer,), daemon=True).start()
+    if sys.platform == "linux":  # elsewhere torch's own look at the parent, every few seconds, has to do
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_when_told_by(trainer: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
+        pass
+    os._exit(0)
 
 
 def _collate(samples: list[Sample | InputError]) -> Sample | InputError:

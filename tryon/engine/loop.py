@@ -2,74 +2,93 @@
 
 from __future__ import annotations
 
-import csv
-import sys
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
-from importlib.metadata import version
+import logging
+import math
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Adam
-from tqdm import tqdm
 
 from tryon.config import TrainConfig, check_training_size
 from tryon.data.folder import TryOnFolder
-from tryon.data.loader import BatchDraws, training_batches
+from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
+from tryon.engine.board import check_tensorboard
 from tryon.engine.checkpoints import (
-    CHECKPOINT_FILE,
     Checkpoint,
     check_settings,
     has_checkpoint,
+    keep_last,
     load_checkpoint,
     save_checkpoint,
 )
-from tryon.engine.pictures import save_pictures
+from tryon.engine.lock import locked
+from tryon.engine.record import RUN_FILE, data_hash, run_record
+from tryon.engine.stopping import StopRequest
+from tryon.engine.watch import Watch
 from tryon.errors import InputError, TrainingError
+from tryon.files import make_folder, remove_parts
 from tryon.losses import PerceptualLoss
 from tryon.stages import STAGES, Recipe, Stage, StepResult
-from tryon.weights import load_state, save_model, write_json
+from tryon.weights import load_state, read_record, save_model, write_json
 
 ADAM_BETAS = (0.5, 0.999)
-PICTURE_ROWS = 4
-LOG_FILE = "log.csv"
-RUN_FILE = "run.json"
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{rate_noinv_fmt}, {remaining} left{postfix}]"
-_TERMINAL_INTERVAL, _FILE_INTERVAL = 0.5, 20.0  # seconds between updates of the bar
+NAMES_SHOWN = 3
+
+_log = logging.getLogger(__name__)
 
 
 def train_stage(name: str, config: TrainConfig) -> Path:
     """Train one stage from its start, or from its checkpoint, to its end.
 
+    The first SIGINT or SIGTERM has the step finished and saved, and then raises KeyboardInterrupt or SystemExit(0).
+
     Returns:
         The stage's model folder, ``config.out / name``.
 
     Raises:
-        InputError: the data, an earlier stage, a checkpoint or a setting is missing or does not fit.
-        TrainingError: a loss is not finite; nothing of that step reached the weights.
+        InputError: the data, an earlier stage, a checkpoint or a setting is missing or does not fit, or the run folder
+            is in use.
+        TrainingError: a loss, a gradient or a weight is not finite, of which nothing is saved; or a process that reads
+            data was ended.
+        OSError: a file cannot be written. The checkpoints before it stay.
     """
-    folder = TryOnFolder(config.data, "train", config.size)
-    check_training_size(folder.size)
-    return _Run(name, config, folder).train()
+    return _train([name], config)
 
 
 def train_all(config: TrainConfig) -> Path:
-    """Train the four stages in order; returns the student's model folder. Resuming skips what is finished."""
-    folder = config.out
-    for name in STAGES:
-        # A resumed run may have stopped before this stage began.
-        resume = config.resume and has_checkpoint(config.out / name)
-        folder = train_stage(name, replace(config, resume=resume))
-    return folder
+    """Train the four stages in order; returns the student's model folder. Otherwise as `train_stage`."""
+    return _train(list(STAGES), config)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
     """1 in the first half of ``steps``, then linear decay that would reach 0 at ``steps``."""
     constant = steps // 2
     return 1.0 if step < constant else (steps - step) / (steps - constant)
+
+
+def _train(names: Sequence[str], config: TrainConfig) -> Path:
+    with ExitStack() as held:
+        stop = held.enter_context(StopRequest())
+        data = TryOnFolder(config.data, "train", config.size)
+        check_training_size(data.size)
+        if config.tensorboard:
+            check_tensorboard()
+        for folder in (config.out / name for name in names):
+            if has_checkpoint(folder) and not config.resume:
+                raise InputError(f"{folder}: found an earlier run, wanted an empty folder (or resume it)")
+        for name in names:
+            run = _Run(name, config, data)
+            if name == names[0]:  # only now is something written
+                make_folder(config.out)
+                held.enter_context(locked(config.out))
+            run.train(stop)
+    return config.out / names[-1]
 
 
 class _Run:
@@ -85,17 +104,12 @@ class _Run:
             raise InputError(f"{config.data}: found {people} training samples, wanted at least {max(config.batch, 2)}")
         self.steps = config.steps or (config.epochs or stage_type.epochs) * (people // config.batch)
         self.learning_rate = config.learning_rate or stage_type.learning_rate
-        self._check_folder()
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.settings = self._settings()
-        self.step = self._resume() if config.resume else 0
-
-    def _check_folder(self) -> None:
-        if has_checkpoint(self.folder) and not self.config.resume:
-            raise InputError(f"{self.folder}: found an earlier run, wanted an empty folder (or resume it)")
+        self.step = self.saved_step = 0
 
     def _build_stage(self, stage_type: type[Stage]) -> Stage:
         config, data = self.config, self.data
@@ -117,6 +131,7 @@ class _Run:
             "precision": config.precision,
             "seed": config.seed,
             "samples": len(self.data.people),
+            "data": data_hash(self.data),
             "height": recipe.size[0],
             "image_width": recipe.size[1],
             "width": recipe.width,
@@ -125,36 +140,56 @@ class _Run:
             "perceptual": self.stage.perceptual.source,
         }
 
-    def _resume(self) -> int:
-        path = self.folder / CHECKPOINT_FILE
+    def _resume(self) -> None:
+        if not has_checkpoint(self.folder):
+            _log.info("%s: nothing to resume yet, so it starts from its beginning", self.folder)
+            return
         checkpoint = load_checkpoint(self.folder)
-        check_settings(path, checkpoint.settings, self.settings)
-        load_state(self.stage.model, checkpoint.model, path)
+        check_settings(self.folder, checkpoint.settings, self.settings)
+        load_state(self.stage.model, checkpoint.model, self.folder)
         self.optimiser.load_state_dict(checkpoint.optimiser)
-        return checkpoint.step
+        self.step = self.saved_step = checkpoint.step
+        # A process that was killed while it saved may have left a checkpoint too many, and the model of another step.
+        keep_last(self.folder, self.step, self.config.keep)
+        if self.step < self.steps or not self._has_model():
+            self._save_model()
 
-    def train(self) -> Path:
+    def _has_model(self) -> bool:
+        """Whether the model folder is whole and of this step: its record is written last."""
+        try:
+            return read_record(self.folder).step == self.step
+        except InputError:
+            return False
+
+    def train(self, stop: StopRequest) -> None:
         """Run the remaining steps."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / RUN_FILE, self._record())
+        make_folder(self.folder)
+        remove_parts(self.folder)
+        if self.config.resume:
+            self._resume()
+        write_json(self.folder / RUN_FILE, run_record(self.config, self.settings))
         half = self.steps // 2
         self.stage.start_half(self.step >= half)
-        draws = BatchDraws(len(self.data.people), self.config.batch, self.config.seed, start=self.step)
-        batches = training_batches(self.data, draws, self.config.workers)
-        with _progress(self.stage.name, self.step, self.steps) as bar, _Log(self.folder / LOG_FILE, self.step) as log:
-            while self.step < self.steps:
+        self.draws = BatchDraws(len(self.data.people), self.config.batch, self.config.seed, start=self.step)
+        batches = training_batches(self.data, self.draws, self.config.workers)
+        self.saved_at = time.monotonic()
+        with needing_workers(), Watch(self.folder, self.config, self.step, self.steps) as watch:
+            while self.step < self.steps and not stop.requested:
                 if self.step == half:
                     self.stage.start_half(True)
                 sample = move(next(batches), self.config.device)
                 result, values = self._take_step(sample, second_half=self.step >= half)
                 self.step += 1
-                log.write(self.step, values)
-                bar.set_postfix_str(f"loss {sum(values.values()):.3f}", refresh=False)
-                bar.update()
-                if self.step % self.config.picture_every == 0 or self.step == self.steps:
-                    log.flush()
-                    self._save(sample, result)
-        return self.folder
+                watch.losses(self.step, values)
+                at_picture = self.step % self.config.picture_every == 0 or self.step == self.steps
+                if at_picture:
+                    columns = {"person": sample.person.photo, "garment": sample.garment.image}
+                    watch.pictures(self.step, columns | result.pictures)
+                if at_picture or time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
+                    self._save(watch)
+            if self.saved_step < self.step:
+                self._save(watch)
+        stop.grant(f"{self.folder} at step {self.step} of {self.steps}; --resume goes on")
 
     def _take_step(self, sample: Sample, second_half: bool) -> tuple[StepResult, dict[str, float]]:
         factor = learning_rate_factor(self.step, self.steps)
@@ -166,72 +201,52 @@ class _Run:
         terms = torch.stack(list(result.losses.values()))
         values = dict(zip(result.losses, terms.tolist(), strict=True))
         if not terms.isfinite().all():
-            found = ", ".join(f"{name} {value:g}" for name, value in values.items())
-            raise TrainingError(f"{self.stage.name}: the loss of step {self.step + 1} is not finite ({found})")
+            found = [f"{name} {value:g}" for name, value in values.items() if not math.isfinite(value)]
+            raise self._not_finite("loss", found)
         terms.sum().backward()
+        if found := _not_finite((name, value.grad) for name, value in self.stage.model.named_parameters()):
+            raise self._not_finite("gradient", found)
         self.optimiser.step()
         return result, values
+
+    def _not_finite(self, what: str, where: list[str]) -> TrainingError:
+        photos = (self.data.photo_path(self.data.people[person]).name for person, _ in self.draws.at(self.step))
+        return TrainingError(
+            f"{self.stage.name}: the {what} of step {self.step + 1} is not finite ({_listed(where)}),"
+            f" of {', '.join(photos)}; what was saved before stays"
+        )
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.precision == "fp32":
             return nullcontext()
         return torch.autocast(torch.device(self.config.device).type, dtype=torch.bfloat16)
 
-    def _save(self, sample: Sample, result: StepResult) -> None:
-        columns: dict[str, Tensor] = {"person": sample.person.photo, "garment": sample.garment.image}
-        save_pictures(self.folder / "pictures" / f"step_{self.step:06d}.png", columns | result.pictures, PICTURE_ROWS)
+    def _save(self, watch: Watch) -> None:
+        state = self.stage.model.state_dict()
+        if found := _not_finite(state.items()):
+            raise TrainingError(
+                f"{self.stage.name}: the weights of step {self.step} are not finite ({_listed(found)});"
+                " what was saved before stays"
+            )
+        watch.sync()
+        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.settings)
+        save_checkpoint(self.folder, checkpoint, self.config.keep)
+        self._save_model()
+        self.saved_step, self.saved_at = self.step, time.monotonic()
+
+    def _save_model(self) -> None:
         save_model(self.folder, self.stage.model, self.stage.record(self.step))
-        save_checkpoint(
-            self.folder,
-            Checkpoint(self.step, self.stage.model.state_dict(), self.optimiser.state_dict(), self.settings),
-        )
-
-    def _record(self) -> dict[str, Any]:
-        return {
-            "settings": self.settings,
-            "config": asdict(self.config),
-            "torch": torch.__version__,
-            "tryon_kernels": version("tryon-kernels"),
-            "device": self.config.device,
-        }
 
 
-def _progress(name: str, done: int, steps: int) -> tqdm[Any]:
-    interval = _TERMINAL_INTERVAL if sys.stderr.isatty() else _FILE_INTERVAL
-    return tqdm(
-        desc=f"{name:12}",
-        initial=done,
-        total=steps,
-        unit=" steps",
-        bar_format=_BAR,
-        mininterval=interval,
-        maxinterval=interval,
-    )
+def _not_finite(tensors: Iterable[tuple[str, Tensor | None]]) -> list[str]:
+    """Names of those that hold an infinite value or NaN."""
+    named = {name: tensor for name, tensor in tensors if tensor is not None and tensor.is_floating_point()}
+    # A sum is the cheapest look at all values: it is not finite where one of them is not, or where it overflows.
+    sums = torch.stack([tensor.detach().sum() for tensor in named.values()]).isfinite().tolist()
+    suspects = [name for name, finite in zip(named, sums, strict=True) if not finite]
+    return [name for name in suspects if not named[name].isfinite().all()]
 
 
-class _Log:
-    """Losses a step as CSV; a resumed run drops what lies after its checkpoint."""
-
-    def __init__(self, path: Path, done: int) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[: done + 1] if done and path.exists() else []
-        self._file = path.open("w", encoding="utf-8", newline="")
-        self._file.writelines(lines)
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._has_header = bool(lines)
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """Append a step's losses."""
-        if not self._has_header:
-            self._writer.writerow(["step", "loss", *values])
-            self._has_header = True
-        self._writer.writerow([step, f"{sum(values.values()):.6g}", *(f"{value:.6g}" for value in values.values())])
-
-    def flush(self) -> None:
-        """Leave no step before a checkpoint unwritten."""
-        self._file.flush()
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

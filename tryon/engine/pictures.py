@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -38,8 +37,8 @@ def contact_sheet(columns: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
     return sheet
 
 
-def save_pictures(path: Path, columns: Mapping[str, Tensor], rows: int) -> None:
-    """Write a contact sheet of the first ``rows`` of every batch of images (N x 3 x H x W in [-1, 1])."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = {title: [tensor_to_image(image) for image in batch[:rows]] for title, batch in columns.items()}
-    contact_sheet(images).save(path)
+def batch_sheet(columns: Mapping[str, Tensor], rows: int) -> Image.Image:
+    """A contact sheet of the first ``rows`` of every batch of images (N x 3 x H x W in [-1, 1])."""
+    return contact_sheet(
+        {title: [tensor_to_image(image) for image in batch[:rows]] for title, batch in columns.items()}
+    )

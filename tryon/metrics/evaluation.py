@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -49,16 +50,27 @@ class Evaluation:
     pairs: list[PairScore]
 
 
-def evaluate(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, str]], device: str = "cpu") -> Evaluation:
+def evaluate(
+    model: TryOnModel,
+    folder: TryOnFolder,
+    pairs: list[tuple[str, str]],
+    device: str = "cpu",
+    progress: Callable[[int], object] | None = None,
+) -> Evaluation:
     """Dress every pair and compare with the true photo and the true flow.
 
     The truth of a pair is ``test_truth/PERSON__GARMENT.png``, or for a person's own garment the photo itself.
+    ``progress`` is called with 1 after each pair.
 
     Raises:
         InputError: a pair has no truth, or a tutor meets a person without parsing.
     """
     model = model.to(device).eval()
-    scores = [_score(model, folder, person, garment, device) for person, garment in pairs]
+    scores = []
+    for person, garment in pairs:
+        scores.append(_score(model, folder, person, garment, device))
+        if progress is not None:
+            progress(1)
     errors = [score.end_point_error for score in scores if score.end_point_error is not None]
     return Evaluation(
         ssim=float(np.mean([score.ssim for score in scores])),

@@ -36,6 +36,11 @@ def test_starting_later_continues_the_same_order() -> None:
     assert list(islice(BatchDraws(7, 2, seed=1, start=4), 7)) == whole[4:]
 
 
+def test_the_batch_at_a_place_is_found_without_those_before() -> None:
+    draws = BatchDraws(7, 2, seed=1)
+    assert [draws.at(index) for index in range(8)] == list(islice(draws, 8))
+
+
 def test_batches_are_stacked_samples(drawn_data: Path) -> None:
     folder = TryOnFolder(drawn_data, "train")
     draws = BatchDraws(len(folder.people), batch=2, seed=0)
