@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from tryon.engine.checkpoints import (
     save_checkpoint,
 )
 from tryon.engine.lock import locked
+from tryon.engine.memory import keep_freed_memory
+from tryon.engine.precision import autocast, lower_frozen
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
 from tryon.engine.watch import Watch
@@ -73,6 +75,7 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def _train(names: Sequence[str], config: TrainConfig) -> Path:
+    keep_freed_memory()
     with ExitStack() as held:
         stop = held.enter_context(StopRequest())
         data = TryOnFolder(config.data, "train", config.size)
@@ -117,6 +120,7 @@ class _Run:
         assert data.scheme is not None  # a train split has parsing
         recipe = Recipe(config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name)
         stage = stage_type(recipe, perceptual).to(config.device)
+        lower_frozen(stage, config.precision)
         # torch documents memory_format here; its annotations leave it out.
         return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -196,7 +200,7 @@ class _Run:
         for group, rate in zip(self.optimiser.param_groups, self.full_rates, strict=True):
             group["lr"] = rate * factor
         self.optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self.config.precision, self.config.device):
             result = self.stage.step(sample, second_half)
         terms = torch.stack(list(result.losses.values()))
         values = dict(zip(result.losses, terms.tolist(), strict=True))
@@ -215,11 +219,6 @@ class _Run:
             f"{self.stage.name}: the {what} of step {self.step + 1} is not finite ({_listed(where)}),"
             f" of {', '.join(photos)}; what was saved before stays"
         )
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.config.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(torch.device(self.config.device).type, dtype=torch.bfloat16)
 
     def _save(self, watch: Watch) -> None:
         state = self.stage.model.state_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 
-# Of glibc's malloc.h: no block has a mapping of its own, which a free would return; nothing at the heap's end is returned.
+# Of glibc's malloc.h: no block has a mapping of its own, which a free would return; the heap's end is never returned.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 NEVER = -1
 

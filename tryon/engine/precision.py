@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import nn
 
 from tryon.stages import Stage
 
+LOWERED = {"fp32": None, "bf16": torch.bfloat16}
 
-def lower_frozen(stage: Stage, dtype: torch.dtype) -> None:
-    """Keep the convolutions that never learn in autocast's dtype, in which it would make them anew at every call."""
+
+def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
+    """What a training step's forward pass runs in."""
+    dtype = LOWERED[precision]
+    return nullcontext() if dtype is None else torch.autocast(torch.device(device).type, dtype=dtype)
+
+
+def lower_frozen(stage: Stage, precision: str) -> None:
+    """Keep the convolutions that never learn in the dtype to which autocast would take them at every call."""
+    dtype = LOWERED[precision]
+    if dtype is None:
+        return
     for network in stage.frozen():
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
