@@ -1,0 +1,71 @@
+"""Contenders as processes that wait for their turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.steps.process import PLAIN
+from tryon.data.synthetic import synthesize
+from tryon.losses import PerceptualLoss
+from tryon.stages import STAGES, Recipe
+from tryon.weights import save_model
+
+SIZE = (256, 192)
+PEOPLE = 5
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Of one contender: median seconds of a step, the losses of its first, and its most memory in GB."""
+
+    seconds: float
+    losses: Mapping[str, float]
+    peak_gb: float
+
+
+def begin_stages(folder: Path, size: tuple[int, int] = SIZE, width: float = 1.0) -> tuple[Path, Path]:
+    """Draw people, and save every stage as it begins, for those after it: the folders of both."""
+    data, run = folder / "data", folder / "run"
+    synthesize(data, train=PEOPLE, test=0, size=size, seed=1)
+    recipe = Recipe(run, size, width, densepose=True, label_scheme="viton")
+    perceptual = PerceptualLoss(None, width)
+    for name, stage_type in STAGES.items():
+        stage = stage_type(recipe, perceptual)
+        save_model(run / name, stage.model, stage.record(0))
+    return data, run
+
+
+def steps_in_turns(stage: str, precisions: Sequence[str], data: Path, run: Path, rounds: int) -> dict[str, Steps]:
+    """The published form and ours: a first step each, which is not timed, then `rounds` in turns."""
+    answers: dict[str, list[dict[str, Any]]] = {form: [] for form in (PLAIN, *precisions)}
+    with ExitStack() as processes:
+        contenders = {form: processes.enter_context(_process(form, stage, data, run)) for form in answers}
+        for _ in range(1 + rounds):
+            for form, process in contenders.items():
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write("step\n")
+                process.stdin.flush()
+                answers[form].append(json.loads(process.stdout.readline()))
+    return {form: _summed_up(given) for form, given in answers.items()}
+
+
+def _process(form: str, stage: str, data: Path, run: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.steps.process", form, stage, str(data), str(run)]
+    # Who waits for a turn must not spin.
+    environment = {**os.environ, "GOMP_SPINCOUNT": "1000"}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _summed_up(answers: Sequence[Mapping[str, Any]]) -> Steps:
+    first, *timed = answers
+    return Steps(median(answer["seconds"] for answer in timed), first["losses"], timed[-1]["peak_gb"])
