@@ -23,25 +23,26 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
     LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo test wheel triton cuda gpu-check benchmark fuzz large sanitize threads aarch64 mutants lint style types \
-    layout objects check clean
+.PHONY: help demo test wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large sanitize sanitize-each threads \
+    aarch64 mutants lint style types layout objects check thorough clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
 	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
-	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads and under sanitizers'
+	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads; cuda-sanitize: under sanitizers'
 	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has it for the most different ones'
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
-	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; sanitize-each: values with'
+	@echo '               every other instruction set too'
 	@echo 'make threads   the kernels in two threads under ThreadSanitizer'
 	@echo 'make mutants   change the code in one place after the other, and see that a test notices; MUTANTS names some'
 	@echo 'make aarch64   cross-compile the kernels and check them under qemu-aarch64'
 	@echo 'make lint   check formatting, style and types'
-	@echo 'make check  lint and test'
+	@echo 'make check  lint and test; make thorough: what takes too long for each change, before a release'
 	@echo 'make clean  remove the environment and what was built'
 
 demo: $(VENV)/.installed
@@ -112,7 +113,7 @@ fuzz: $(VENV)/.tested
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
 
-# For the best instruction set all tests that call kernels in ways of their own, values for the others.
+# For the best instruction set all tests that call kernels in ways of their own; `sanitize-each` has values for the others.
 SANITIZED_CALLS := $(filter-out %/test_private.py %/test_selection.py,$(wildcard tests/kernels/test_*.py)) \
     -k "not eager and not stock and not reference_is and not compile and not report and not torchs_rules"
 SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py
@@ -127,10 +128,13 @@ sanitize: $(VENV)/.tested
 	tar --create --exclude __pycache__ $(SANITIZED_FILES) | tar --extract --directory $(SANITIZED)
 	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	$(ON_SANITIZED) $(PYTEST) $(SANITIZED_CALLS) || { cat $(FINDINGS).*; false; }
+
+sanitize-each: sanitize
 	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE)) \
 	    || { cat $(FINDINGS).*; false; }
 
-# The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads, then values under sanitizers.
+# The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads; `cuda-sanitize` has values
+# under sanitizers, in one more.
 CUDA_ON_CPU := build/cuda_on_cpu
 CUDA_SANITIZED := build/cuda_sanitized
 ORDERED := tests/kernels/test_values.py tests/kernels/test_non_finite.py
@@ -138,6 +142,8 @@ cuda: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU)
 	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) $(PYTEST) tests/kernels
 	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) HOST_RUN_ORDER=backward $(PYTEST) --numprocesses 0 $(ORDERED)
+
+cuda-sanitize: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_SANITIZED) $(SANITIZERS)
 	cd $(CUDA_SANITIZED) && PYTHONPATH=$(abspath $(CUDA_SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
 	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) --numprocesses 0 $(ORDERED)
@@ -174,6 +180,8 @@ layout: $(VENV)/.tested
 	    $(shell find tests/cuda/host_run -name '*.h' -o -name '*.c*')
 
 check: lint test
+
+thorough: sanitize-each cuda-sanitize objects threads fuzz mutants
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tryon_kernels/*.so tryon_kernels/_build.json
