@@ -56,10 +56,4 @@ MUTANTS = (
         PUBLISHED,
     ),
     Mutant(BLOCKS, "return features + self.body(features)\n", "return self.body(features)\n", PUBLISHED),
-    Mutant(
-        WARP,
-        "parts = (self.condition_encoder, self.condition_pyramid, self.flow.refinement)",
-        "parts = (self.condition_encoder, self.condition_pyramid, self.flow.correlation)",
-        OF_WARP,
-    ),
 )

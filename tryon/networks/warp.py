@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -54,11 +53,3 @@ class WarpNetwork(nn.Module):
         padded = checked_and_padded("garment", garment, GARMENT_CHANNELS)
         levels = self.flow(self.garment_pyramid(self.garment_encoder(padded)), condition_features)
         return AppearanceFlow(levels, cropped_map(levels[-1].sampling_map, *garment.shape[-2:]))
-
-    def student_first_half_parameters(self) -> Iterator[nn.Parameter]:
-        """What learns in the first half of the student's warp stage; the rest starts from the tutor and waits.
-
-        The condition's encoder and pyramid, which see something new, and the refinement convolutions.
-        """
-        parts = (self.condition_encoder, self.condition_pyramid, self.flow.refinement)
-        return chain.from_iterable(part.parameters() for part in parts)

@@ -92,14 +92,6 @@ def test_a_gradient_reaches_every_parameter():
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_the_students_first_half_trains_condition_encoder_condition_pyramid_and_refinement():
-    network = WarpNetwork(3, SMALL)
-    chosen = {id(parameter) for parameter in network.student_first_half_parameters()}
-    names = {name for name, parameter in network.named_parameters() if id(parameter) in chosen}
-    prefixes = ("condition_encoder.", "condition_pyramid.", "flow.refinement.")
-    assert names == {name for name, _ in network.named_parameters() if name.startswith(prefixes)}
-
-
 def test_under_bfloat16_autocast_positions_stay_in_float32():
     network = WarpNetwork(3, SMALL)
     garment, condition = pictures(64, 96)
