@@ -19,7 +19,7 @@ from tryon.losses import PerceptualLoss
 from tryon.stages import STAGES, Recipe
 from tryon.weights import save_model
 
-SIZE = (256, 192)
+SIZE, WIDTH = (256, 192), 1.0
 PEOPLE = 5
 
 
@@ -32,12 +32,12 @@ class Steps:
     peak_gb: float
 
 
-def begin_stages(folder: Path, size: tuple[int, int] = SIZE, width: float = 1.0) -> tuple[Path, Path]:
+def begin_stages(folder: Path) -> tuple[Path, Path]:
     """Draw people, and save every stage as it begins, for those after it: the folders of both."""
     data, run = folder / "data", folder / "run"
-    synthesize(data, train=PEOPLE, test=0, size=size, seed=1)
-    recipe = Recipe(run, size, width, densepose=True, label_scheme="viton")
-    perceptual = PerceptualLoss(None, width)
+    synthesize(data, train=PEOPLE, test=0, size=SIZE, seed=1)
+    recipe = Recipe(run, SIZE, WIDTH, densepose=True, label_scheme="viton")
+    perceptual = PerceptualLoss(None, WIDTH)
     for name, stage_type in STAGES.items():
         stage = stage_type(recipe, perceptual)
         save_model(run / name, stage.model, stage.record(0))
@@ -55,7 +55,9 @@ def steps_in_turns(stage: str, precisions: Sequence[str], data: Path, run: Path,
                 assert process.stdout is not None
                 process.stdin.write("step\n")
                 process.stdin.flush()
-                answers[form].append(json.loads(process.stdout.readline()))
+                if not (answer := process.stdout.readline()):
+                    raise RuntimeError(f"{form}: found no answer, wanted a step; the process says why above")
+                answers[form].append(json.loads(answer))
     return {form: _summed_up(given) for form, given in answers.items()}
 
 
