@@ -7,7 +7,6 @@ from tests.mutants.mutant import Mutant
 FLOW = "tryon/networks/flow.py"
 GENERATOR = "tryon/networks/generator.py"
 BLOCKS = "tryon/networks/blocks.py"
-WARP = "tryon/networks/warp.py"
 OF_FLOW = "tests/tryon/networks/test_flow.py"
 OF_GENERATOR = "tests/tryon/networks/test_generator.py"
 OF_BLOCKS = "tests/tryon/networks/test_blocks.py"
