@@ -117,9 +117,10 @@ large: $(VENV)/.tested
 SANITIZED_CALLS := $(filter-out %/test_private.py %/test_selection.py,$(wildcard tests/kernels/test_*.py)) \
     -k "not eager and not stock and not reference_is and not compile and not report and not torchs_rules"
 SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py
-# What sanitizers find is shown last: a test process that they end takes its own output with it.
+# What sanitizers find, and what a test process that ends says last, is shown at the end.
 FINDINGS := $(abspath $(SANITIZED))/finding
-ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) ASAN_OPTIONS=detect_leaks=0:log_path=$(FINDINGS) \
+ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) \
+    ASAN_OPTIONS=detect_leaks=0:handle_abort=1:handle_sigill=1:log_path=$(FINDINGS) \
     UBSAN_OPTIONS=print_stacktrace=1:log_path=$(FINDINGS) LD_PRELOAD="$(SANITIZER_LIBRARIES)"
 SANITIZED_FILES := setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests
 sanitize: $(VENV)/.tested
@@ -127,7 +128,7 @@ sanitize: $(VENV)/.tested
 	mkdir -p $(SANITIZED)
 	tar --create --exclude __pycache__ $(SANITIZED_FILES) | tar --extract --directory $(SANITIZED)
 	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	$(ON_SANITIZED) $(PYTEST) $(SANITIZED_CALLS) || { cat $(FINDINGS).*; false; }
+	$(ON_SANITIZED) $(PYTEST) $(SANITIZED_CALLS) 2> $(FINDINGS).stderr || { cat $(FINDINGS).*; false; }
 
 sanitize-each: sanitize
 	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE)) \

@@ -6,27 +6,31 @@ import sys
 
 import pytest
 
+BLOCKS = 20
 # A process of its own, for what is asked of the C library holds until the process ends.
-PROGRAM = """
+PROGRAM = f"""
 import resource
 import torch
 from tryon.engine.memory import keep_freed_memory
 
-def page_faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.empty(1 << 26, dtype=torch.uint8).fill_(1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+BYTES = 40 << 20  # glibc's threshold for a mapping of its own grows to 32 MiB
+FEW = 10  # pages; it takes 20 of 2 MiB
 
-page_faults()
-given_back = page_faults()
+def has_new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.empty(BYTES, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > FEW
+
+given_back = sum(has_new_pages() for _ in range({BLOCKS}))
 assert keep_freed_memory()
-page_faults()
-print(given_back, page_faults())
+print(given_back, sum(has_new_pages() for _ in range({BLOCKS})))
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep memory")
-def test_a_block_that_was_freed_is_there_for_the_next_one() -> None:
+def test_blocks_that_were_freed_are_there_for_the_next_ones() -> None:
+    """All but the first, and one for each small object that settles on a freed block's end: seen up to three."""
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     given_back, kept = map(int, result.stdout.split())
-    assert kept < 10 < given_back
+    assert given_back == BLOCKS
+    assert kept <= BLOCKS // 2
