@@ -54,4 +54,6 @@ def distillation_loss(student: AppearanceFlow, tutor: AppearanceFlow, weights: T
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Mean over everything but the batch, then over the samples of weight 1; 0 where there are none."""
-    return (values.flatten(1).mean(dim=1) * weights).sum() / weights.sum().clamp(min=1)
+    # A sum, since the gradient of a mean, and a flattened tensor, lay channels_last anew.
+    sums = values.sum(dim=tuple(range(1, values.dim())))
+    return (sums * weights).sum() / (values[0].numel() * weights.sum().clamp(min=1))
