@@ -27,7 +27,8 @@ class TrainConfig:
         width: channel scale of the networks; 1 is the published size.
         epochs: passes over the data; by default the stage's published number.
         steps: optimiser steps, instead of epochs.
-        batch: samples a step.
+        batch: samples that a process takes at a time.
+        accumulate: batches of a process whose gradients make a step.
         learning_rate: by default the stage's published value.
         precision: "fp32", or "bf16" for autocast (positions stay fp32).
         device: as torch names it.
@@ -49,6 +50,7 @@ class TrainConfig:
     epochs: int | None = None
     steps: int | None = None
     batch: int = 4
+    accumulate: int = 1
     learning_rate: float | None = None
     precision: str = "fp32"
     device: str = "cpu"
@@ -63,7 +65,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before anything is read or built."""
-        for name in ("epochs", "steps", "batch", "picture_every", "keep"):
+        for name in ("epochs", "steps", "batch", "accumulate", "picture_every", "keep"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name.replace('_', ' ')}: found {value}, wanted at least 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tryon.distributed import processes, summed
 from tryon.networks import AppearanceFlow
 from tryon.networks.blocks import at_least_float32
 
@@ -53,5 +54,9 @@ def distillation_loss(student: AppearanceFlow, tutor: AppearanceFlow, weights: T
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean over everything but the batch, then over the samples of weight 1; 0 where there are none."""
-    return (values.flatten(1).mean(dim=1) * weights).sum() / weights.sum().clamp(min=1)
+    """Mean over everything but the batch, then over the samples of weight 1; 0 where there are none.
+
+    Of several processes' batches this is each one's part: the mean of the parts is that of the joint batch.
+    """
+    ones = summed(weights.sum()).clamp(min=1) / processes()
+    return (values.flatten(1).mean(dim=1) * weights).sum() / ones
