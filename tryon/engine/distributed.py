@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tryon.data.sample import Sample
 from tryon.distributed import processes
 from tryon.errors import InputError, TrainingError
-from tryon.stages import Stage
+from tryon.stages import Stage, StepResult
+
+Step: TypeAlias = Callable[[Sample, bool], StepResult]
 
 SECONDS_TO_PART = 10
 _FAILED, _INTERRUPTED = 1, 130  # exit codes of processes for which another one speaks
@@ -76,16 +79,27 @@ def check_same(folder: Path, own: Mapping[str, Any]) -> None:
                 )
 
 
-def averaging(stage: Stage) -> nn.Module:
-    """A stage whose call is its step and whose gradients are the mean over all processes, of what learns as of now."""
-    if processes() == 1:
-        return stage
-    return DistributedDataParallel(stage, broadcast_buffers=False, gradient_as_bucket_view=True)
+def averaging(stage: Stage) -> Step:
+    """A stage's step, after whose backward gradients are the mean over all processes: of what learns as of now."""
+    return stage.step if processes() == 1 else DistributedDataParallel(_StepModule(stage), gradient_as_bucket_view=True)
 
 
-def collecting(stage: nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Around each step whose gradients add up: only those of the ``last`` are averaged over the processes."""
-    return stage.no_sync() if isinstance(stage, DistributedDataParallel) and not last else nullcontext()
+def collecting(step: Step, last: bool) -> AbstractContextManager[Any]:
+    """Around each step and backward whose gradients add up: those of the ``last`` have the mean taken."""
+    return step.no_sync() if isinstance(step, DistributedDataParallel) and not last else nullcontext()
+
+
+class _StepModule(nn.Module):
+    """A step as a module's call, without the stage's buffers, which are the same in all processes of themselves."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(stage.model.parameters())
+        self.step = stage.step
+
+    def forward(self, sample: Sample, second_half: bool) -> StepResult:
+        """The step."""
+        return self.step(sample, second_half)
 
 
 def _own_device(given: str | None) -> str:

@@ -39,7 +39,7 @@ from tryon.errors import InputError, TrainingError
 from tryon.files import make_folder, remove_parts
 from tryon.losses import PerceptualLoss
 from tryon.networks.norms import join_norms
-from tryon.stages import STAGES, Recipe, Stage, StepResult
+from tryon.stages import STAGES, Recipe, Stage
 from tryon.weights import load_state, read_record, save_model, write_json
 
 ADAM_BETAS = (0.5, 0.999)
@@ -214,7 +214,7 @@ class _Run:
 
     def _start_half(self, second_half: bool) -> None:
         self.stage.start_half(second_half)
-        self.averaged_stage = averaging(self.stage)
+        self.stage_step = averaging(self.stage)
 
     def _note_step(self, pictures: dict[str, Tensor], values: dict[str, float]) -> None:
         self.watch.losses(self.step, values)
@@ -234,9 +234,9 @@ class _Run:
         values: dict[str, float] = {}
         for part in range(config.accumulate):
             sample = move(next(batches), config.device)
-            with collecting(self.averaged_stage, last=part == config.accumulate - 1):
+            with collecting(self.stage_step, last=part == config.accumulate - 1):
                 with autocast(config.precision, config.device):
-                    result: StepResult = self.averaged_stage(sample, second_half)
+                    result = self.stage_step(sample, second_half)
                 terms = torch.stack(list(result.losses.values())) / config.accumulate
                 for name, value in zip(result.losses, averaged(terms).tolist(), strict=True):
                     values[name] = values.get(name, 0.0) + value

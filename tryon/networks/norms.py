@@ -65,9 +65,9 @@ def _joint_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over all processes, from theirs."""
     variance, mean = torch.var_mean(features, OVER, correction=0)
     own = torch.stack((mean, variance))
-    every = own.new_empty((processes(), *own.shape))
-    distributed.all_gather_into_tensor(every, own)
-    means, variances = every.unbind(1)
+    every = [torch.empty_like(own) for _ in range(processes())]
+    distributed.all_gather(every, own)
+    means, variances = torch.stack(every).unbind(1)
     mean = means.mean(0)
     return mean, (variances + (means - mean).square()).mean(0)
 

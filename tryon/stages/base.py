@@ -75,10 +75,6 @@ class Stage(ABC, nn.Module):
     def step(self, sample: Sample, second_half: bool) -> StepResult:
         """Losses of one batch."""
 
-    def forward(self, sample: Sample, second_half: bool) -> StepResult:
-        """The step, for what wraps modules."""
-        return self.step(sample, second_half)
-
     def frozen(self) -> tuple[nn.Module, ...]:
         """Networks that never learn."""
         return (self.perceptual,)
