@@ -6,10 +6,12 @@ import io
 import logging
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -84,6 +86,26 @@ def _run(arguments: list[str], before: Callable[[], object]) -> int:
 def tryon(*arguments: object, before: Callable[[], object] = lambda: None) -> Ended:
     """Run a command line to its end in a process of its own."""
     return Forked(*arguments, before=before).ended()
+
+
+def together(count: int, *arguments: object, before: Callable[[int], object] = lambda rank: None) -> list[Forked]:
+    """A command line in several processes that know of each other, as torchrun starts them.
+
+    Args:
+        count: of the processes.
+        arguments: of `tryon`.
+        before: called in each process before the command, with its rank.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+
+    def begin(rank: int) -> None:
+        names = {"WORLD_SIZE": count, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in names.items()})
+        before(rank)
+
+    return [Forked(*arguments, before=partial(begin, rank)) for rank in range(count)]
 
 
 def at(event: str, path: Path, act: Callable[[], object]) -> Callable[[], None]:

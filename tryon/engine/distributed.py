@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -81,7 +82,10 @@ def check_same(folder: Path, own: Mapping[str, Any]) -> None:
 
 def averaging(stage: Stage) -> Step:
     """A stage's step, after whose backward gradients are the mean over all processes: of what learns as of now."""
-    return stage.step if processes() == 1 else DistributedDataParallel(_StepModule(stage), gradient_as_bucket_view=True)
+    if processes() == 1:
+        return stage.step
+    gc.collect()  # one from before, of which nothing but a cycle is left, would go on averaging
+    return DistributedDataParallel(_StepModule(stage), gradient_as_bucket_view=True)
 
 
 def collecting(step: Step, last: bool) -> AbstractContextManager[Any]:

@@ -28,7 +28,7 @@ from tryon.engine.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from tryon.engine.distributed import averaging, check_same, collecting
+from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
 from tryon.engine.precision import autocast, lower_frozen
@@ -214,6 +214,7 @@ class _Run:
 
     def _start_half(self, second_half: bool) -> None:
         self.stage.start_half(second_half)
+        self.stage_step: Step = self.stage.step  # lets go of the first half's
         self.stage_step = averaging(self.stage)
 
     def _note_step(self, pictures: dict[str, Tensor], values: dict[str, float]) -> None:
