@@ -6,7 +6,6 @@ import io
 import logging
 import os
 import signal
-import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import distributed
 
 from tryon.cli import main
 
@@ -88,24 +88,31 @@ def tryon(*arguments: object, before: Callable[[], object] = lambda: None) -> En
     return Forked(*arguments, before=before).ended()
 
 
-def together(count: int, *arguments: object, before: Callable[[int], object] = lambda rank: None) -> list[Forked]:
-    """A command line in several processes that know of each other, as torchrun starts them.
+def together(count: int, *arguments: object, before: Callable[[int], object] = lambda rank: None) -> list[Ended]:
+    """Run a command line to its end in several processes that know of each other, as torchrun starts them.
 
     Args:
         count: of the processes.
         arguments: of `tryon`.
         before: called in each process before the command, with its rank.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    # What torchrun keeps for them, so that it outlives each of them.
+    store = distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    environment = {
+        "WORLD_SIZE": count,
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": store.port,
+        "TORCHELASTIC_USE_AGENT_STORE": True,
+        "TORCHELASTIC_RESTART_COUNT": 0,
+    }
 
     def begin(rank: int) -> None:
-        names = {"WORLD_SIZE": count, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
-        os.environ.update({name: str(value) for name, value in names.items()})
+        for name, value in (environment | {"RANK": rank, "LOCAL_RANK": rank}).items():
+            os.environ[name] = str(value)
         before(rank)
 
-    return [Forked(*arguments, before=partial(begin, rank)) for rank in range(count)]
+    processes = [Forked(*arguments, before=partial(begin, rank)) for rank in range(count)]
+    return [process.ended() for process in processes]
 
 
 def at(event: str, path: Path, act: Callable[[], object]) -> Callable[[], None]:

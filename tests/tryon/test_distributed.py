@@ -43,12 +43,13 @@ def arguments(stage: str, data: Path, out: Path, batch: int, *more: object) -> t
     return ("train", stage, "--data", data, "--out", out, *options, *more)
 
 
-def ended_together(*command: object, before: Callable[[int], object] = lambda rank: None) -> list[Ended]:
-    return [process.ended() for process in together(PROCESSES, *command, before=before)]
+@pytest.fixture(autouse=True, scope="module")
+def prepared(tiny_run: Path) -> None:
+    """What torch prepares at the first call, all forks of this process have at hand."""
 
 
 def train_together(*command: object, before: Callable[[int], object] = lambda rank: None) -> None:
-    for ended in ended_together(*command, before=before):
+    for ended in together(PROCESSES, *command, before=before):
         assert ended.code == 0, ended.errors
 
 
@@ -109,7 +110,7 @@ def largest_difference(actual: Mapping[str, Tensor], expected: Mapping[str, Tens
 class TestTheNumbers:
     @pytest.fixture(scope="class")
     @staticmethod
-    def folder(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def folder(prepared: None, drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """Three runs: one process of batch 4, one whose weights are moved by a rounding each, two of batch 2."""
         folder = tmp_path_factory.mktemp("joined")
         for name, before in (("alone", in_float64), ("moved", lambda: in_float64(lambda stage: nudge(stage)))):
@@ -123,9 +124,14 @@ class TestTheNumbers:
         train_together(*arguments("all", drawn_data, folder / "together", 2), before=begin)
         return folder
 
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def trained(folder: Path) -> list[Trained]:
+        return [Trained(folder / name) for name in ("alone", "moved", "together")]
+
     @pytest.mark.parametrize("stage", STAGES)
-    def test_two_processes_train_as_one_with_twice_the_batch(self, folder: Path, stage: str) -> None:
-        alone, moved, both = (Trained(folder / name).stages[stage] for name in ("alone", "moved", "together"))
+    def test_two_processes_train_as_one_with_twice_the_batch(self, trained: list[Trained], stage: str) -> None:
+        alone, moved, both = (run.stages[stage] for run in trained)
         for kind, expected in alone.items():
             tolerance = ROUNDINGS * largest_difference(moved[kind], expected)
             assert tolerance < LARGEST_TOLERANCE, kind
@@ -152,32 +158,30 @@ def stopped_at_the_first_photo(data: Path, rank: int, number: int) -> Callable[[
 
 
 class TestTheEnd:
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-    def test_a_wish_to_stop_of_one_process_ends_all_after_the_same_step(
-        self, drawn_data: Path, tmp_path: Path, number: signal.Signals, code: int
-    ) -> None:
-        command = arguments("tutor-warp", drawn_data, tmp_path / "stopped", 2)
-        ended = ended_together(*command, before=stopped_at_the_first_photo(drawn_data, 1, number))
-        assert [one.code for one in ended] == [code, code]
-        assert sum(one.errors.count("stopped by") for one in ended) == 1
-        assert load_checkpoint(tmp_path / "stopped" / "tutor-warp").step == 1
-        train_together(*command, "--resume")
+    def test_a_wish_to_stop_of_one_process_ends_all_after_the_same_step(self, drawn_data: Path, tmp_path: Path) -> None:
         train_together(*arguments("tutor-warp", drawn_data, tmp_path / "whole", 2))
-        for name in ("warp.safetensors", "log.csv"):
-            stopped, whole = (tmp_path / run / "tutor-warp" / name for run in ("stopped", "whole"))
-            assert stopped.read_bytes() == whole.read_bytes()
+        for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
+            command = arguments("tutor-warp", drawn_data, tmp_path / number.name, 2)
+            ended = together(PROCESSES, *command, before=stopped_at_the_first_photo(drawn_data, 1, number))
+            assert [one.code for one in ended] == [code, code]
+            assert sum(one.errors.count("stopped by") for one in ended) == 1
+            assert load_checkpoint(tmp_path / number.name / "tutor-warp").step == 1
+            train_together(*command, "--resume")
+            for name in ("warp.safetensors", "log.csv"):
+                stopped, whole = (tmp_path / run / "tutor-warp" / name for run in (number.name, "whole"))
+                assert stopped.read_bytes() == whole.read_bytes()
 
     def test_a_file_that_one_process_cannot_read_ends_all_with_one_line(self, drawn_data: Path, tmp_path: Path) -> None:
         (person, _), *_ = next(iter(BatchDraws(people=5, batch=2, seed=0, rank=1, processes=PROCESSES)))
         data = Path(shutil.copytree(drawn_data, tmp_path / "data"))
         name = f"{person:06d}_0.png"
         (data / "train_img" / name).write_bytes(b"no image")
-        ended = ended_together(*arguments("tutor-warp", data, tmp_path / "run", 2))
+        ended = together(PROCESSES, *arguments("tutor-warp", data, tmp_path / "run", 2))
         assert_one_line(ended, name)
         assert ended[1].code == 2
 
     def test_a_disk_that_is_full_ends_all_with_one_line(self, drawn_data: Path, tmp_path: Path) -> None:
-        ended = ended_together(*arguments("tutor-warp", drawn_data, tmp_path, 2), before=fill_the_disk)
+        ended = together(PROCESSES, *arguments("tutor-warp", drawn_data, tmp_path, 2), before=fill_the_disk)
         assert_one_line(ended, "step_000002.pt: File too large")
 
     @pytest.mark.parametrize("killed", range(PROCESSES))
@@ -186,7 +190,7 @@ class TestTheEnd:
     ) -> None:
         kill = stopped_at_the_first_photo(drawn_data, killed, signal.SIGKILL)
         begun = time.monotonic()
-        ended = ended_together(*arguments("tutor-warp", drawn_data, tmp_path, 2), before=kill)
+        ended = together(PROCESSES, *arguments("tutor-warp", drawn_data, tmp_path, 2), before=kill)
         assert ended[killed].code == -signal.SIGKILL
         assert_one_line(ended, "another process of this run ended")
         assert time.monotonic() - begun < 30
@@ -194,7 +198,7 @@ class TestTheEnd:
     def test_a_loss_that_is_not_finite_ends_all_with_one_line_that_has_every_photo_of_the_step(
         self, drawn_data: Path, tmp_path: Path
     ) -> None:
-        ended = ended_together(*arguments("tutor-warp", drawn_data, tmp_path, 2, "--learning-rate", 1e30))
+        ended = together(PROCESSES, *arguments("tutor-warp", drawn_data, tmp_path, 2, "--learning-rate", 1e30))
         draws = BatchDraws(people=5, batch=4, seed=0).at(1)
         photos = ", ".join(f"{person:06d}_0.png" for person, _ in draws)
         assert_one_line(
@@ -202,7 +206,7 @@ class TestTheEnd:
         )
 
     def test_what_is_wrong_for_all_is_said_once(self, drawn_data: Path, tmp_path: Path) -> None:
-        ended = ended_together(*arguments("tutor-warp", drawn_data, tmp_path, 3))
+        ended = together(PROCESSES, *arguments("tutor-warp", drawn_data, tmp_path, 3))
         assert_one_line(ended, "found 5 training samples, wanted at least 6")
 
     def test_processes_that_were_asked_for_different_runs_are_refused(self, drawn_data: Path, tmp_path: Path) -> None:
@@ -211,12 +215,12 @@ class TestTheEnd:
                 settings = loop._Run._settings
                 loop._Run._settings = lambda run: settings(run) | {"seed": 5}
 
-        ended = ended_together(*arguments("tutor-warp", drawn_data, tmp_path, 2), before=other_seed)
+        ended = together(PROCESSES, *arguments("tutor-warp", drawn_data, tmp_path, 2), before=other_seed)
         assert_one_line(ended, "found seed 5 in process 1 and 0 in process 0, wanted one command")
 
     def test_another_device_than_each_process_can_have_is_refused(self, drawn_data: Path, tmp_path: Path) -> None:
         command = [word if word != "cpu" else "cpu:0" for word in arguments("tutor-warp", drawn_data, tmp_path, 2)]
-        for ended in ended_together(*command):
+        for ended in together(PROCESSES, *command):
             assert (
                 ended.errors
                 == "tryon: --device: found cpu:0 with several processes, wanted cpu, or cuda for a GPU each\n"
