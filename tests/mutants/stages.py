@@ -149,7 +149,6 @@ MUTANTS = (
         "if _fails_first(store) is None:",
         f"{DISTRIBUTED} -k wrong_for_all",
     ),
-    Mutant("tryon/engine/stopping.py", "largest(self._signal or 0)", "self._signal or 0", f"{DISTRIBUTED} -k wish"),
     Mutant(LOADER, "self.rank * self.batch, self.step_draws", "0, self.step_draws", f"{OF_LOADER} -k all_processes"),
     Mutant(CHECKPOINTS, "archive.testzip()", "None", f"{TRAINING} -k damaged"),
     Mutant(LOCK, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", f"{INTERRUPTIONS} -k second_run"),

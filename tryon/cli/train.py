@@ -35,6 +35,9 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--accumulate", type=int, metavar="K", help="batches whose gradients make a step (default: 1)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="(default: the published rate)")
     parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
+    parser.add_argument(
+        "--recompute", action="store_true", help="compute activations again in the backward: less memory, more time"
+    )
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")
     parser.add_argument(

@@ -31,7 +31,8 @@ from tryon.engine.checkpoints import (
 from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
-from tryon.engine.precision import autocast, lower_frozen
+from tryon.engine.precision import autocast, check_precision, gradient_scaler, lower_frozen, may_overflow
+from tryon.engine.recompute import recompute_activations
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
 from tryon.engine.watch import Watch
@@ -81,6 +82,7 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
     keep_freed_memory()
     with ExitStack() as held:
         stop = held.enter_context(StopRequest())
+        check_precision(config.precision, config.device)
         data = TryOnFolder(config.data, "train", config.size)
         check_training_size(data.size)
         if config.tensorboard:
@@ -115,6 +117,7 @@ class _Run:
         self.stage = self._build_stage(stage_type)
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.scaler = gradient_scaler(config.precision, config.device)
         self.settings = self._settings()
         self.step = self.saved_step = 0
 
@@ -126,6 +129,8 @@ class _Run:
         stage = stage_type(recipe, perceptual).to(config.device)
         if processes() > 1:
             join_norms(stage.model)
+        if config.recompute:
+            recompute_activations(stage.model)
         lower_frozen(stage, config.precision)
         # torch documents memory_format here; its annotations leave it out.
         return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -159,6 +164,7 @@ class _Run:
         check_settings(self.folder, checkpoint.settings, self.settings)
         load_state(self.stage.model, checkpoint.model, self.folder)
         self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.scaler.load_state_dict(checkpoint.scaler)
         self.step = self.saved_step = checkpoint.step
 
     def _tidy(self) -> None:
@@ -243,10 +249,14 @@ class _Run:
                     values[name] = values.get(name, 0.0) + value
                 if found := [f"{name} {value:g}" for name, value in values.items() if not math.isfinite(value)]:
                     raise self._not_finite("loss", found)
-                terms.sum().backward()
+                self.scaler.scale(terms.sum()).backward()
+        self.scaler.unscale_(self.optimiser)
         if found := _not_finite((name, value.grad) for name, value in self.stage.model.named_parameters()):
-            raise self._not_finite("gradient", found)
-        self.optimiser.step()
+            if not may_overflow(self.scaler):
+                raise self._not_finite("gradient", found)
+            _log.info("%s: step %d left out, whose gradients overflowed", self.stage.name, self.step + 1)
+        self.scaler.step(self.optimiser)  # leaves it out by itself
+        self.scaler.update()
         return {"person": sample.person.photo, "garment": sample.garment.image} | result.pictures, values
 
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
@@ -264,7 +274,7 @@ class _Run:
                 " what was saved before stays"
             )
         self.watch.sync()
-        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.settings)
+        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.scaler.state_dict(), self.settings)
         save_checkpoint(self.folder, checkpoint, self.config.keep)
         self._save_model()
         self.saved_step, self.saved_at = self.step, time.monotonic()

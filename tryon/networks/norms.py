@@ -30,11 +30,10 @@ class JointBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(features)
         output, mean, variance = _Normalised.apply(features, self.weight, self.bias, self.eps)
-        if self.track_running_stats:
-            count = processes() * features.numel() // self.num_features
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        count = processes() * features.numel() // self.num_features
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
         return output
 
 
