@@ -87,7 +87,7 @@ class Trained:
     """What the stages of a run end with: weights and statistics, and the moments that Adam makes of gradients."""
 
     def __init__(self, run: Path) -> None:
-        self.stages = {name: self._of(load_checkpoint(run / name)) for name in STAGES}
+        self.stages = {name: self._of(load_checkpoint(run / name)) for name in STAGES if (run / name).exists()}
 
     @staticmethod
     def _of(checkpoint) -> dict[str, dict[str, Tensor]]:
@@ -107,13 +107,25 @@ def largest_difference(actual: Mapping[str, Tensor], expected: Mapping[str, Tens
     return max(difference(actual[name], value) for name, value in expected.items())
 
 
+def assert_same_but_for_rounding(
+    alone: Mapping[str, Mapping[str, Tensor]],
+    moved: Mapping[str, Mapping[str, Tensor]],
+    both: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Two processes end as one does, to what its weights' rounding amounts to."""
+    for kind, expected in alone.items():
+        tolerance = ROUNDINGS * largest_difference(moved[kind], expected)
+        assert tolerance < LARGEST_TOLERANCE, kind
+        assert largest_difference(both[kind], expected) <= tolerance, kind
+
+
 class TestTheNumbers:
     @pytest.fixture(scope="class")
     @staticmethod
     def folder(prepared: None, drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """Three runs: one process of batch 4, one whose weights are moved by a rounding each, two of batch 2."""
         folder = tmp_path_factory.mktemp("joined")
-        for name, before in (("alone", in_float64), ("moved", lambda: in_float64(lambda stage: nudge(stage)))):
+        for name, before in (("alone", in_float64), ("moved", lambda: in_float64(nudge))):
             ended = tryon(*arguments("all", drawn_data, folder / name, 4), before=before)
             assert ended.code == 0, ended.errors
 
@@ -131,11 +143,18 @@ class TestTheNumbers:
 
     @pytest.mark.parametrize("stage", STAGES)
     def test_two_processes_train_as_one_with_twice_the_batch(self, trained: list[Trained], stage: str) -> None:
-        alone, moved, both = (run.stages[stage] for run in trained)
-        for kind, expected in alone.items():
-            tolerance = ROUNDINGS * largest_difference(moved[kind], expected)
-            assert tolerance < LARGEST_TOLERANCE, kind
-            assert largest_difference(both[kind], expected) <= tolerance, kind
+        assert_same_but_for_rounding(*(run.stages[stage] for run in trained))
+
+    def test_they_do_where_gradients_accumulate_and_activations_are_computed_again(
+        self, drawn_data: Path, tmp_path: Path
+    ) -> None:
+        for name, before in (("alone", in_float64), ("moved", lambda: in_float64(nudge))):
+            command = arguments("tutor-warp", drawn_data, tmp_path / name, 2, "--accumulate", 2)
+            assert tryon(*command, before=before).code == 0
+        command = arguments("tutor-warp", drawn_data, tmp_path / "together", 1, "--accumulate", 2, "--recompute")
+        train_together(*command, before=lambda rank: in_float64())
+        runs = (Trained(tmp_path / name).stages["tutor-warp"] for name in ("alone", "moved", "together"))
+        assert_same_but_for_rounding(*runs)
 
     @pytest.mark.parametrize("stage", STAGES)
     def test_all_processes_have_the_same_bits(self, folder: Path, stage: str) -> None:
