@@ -21,7 +21,7 @@ from tryon.stages import Stage, StepResult
 
 Step: TypeAlias = Callable[[Sample, bool], StepResult]
 
-SECONDS_TO_PART = 10
+SECONDS_TO_PART = 20
 _FAILED, _INTERRUPTED = 1, 130  # exit codes of processes for which another one speaks
 
 
@@ -52,11 +52,12 @@ def joined(device: str | None) -> Iterator[str]:
     try:
         yield own
         distributed.barrier()
+    except SystemExit:  # all stop, as they agreed to
+        distributed.destroy_process_group()
+        raise
     except BaseException as error:
         # What this process still has under way may wait for others that wait for it.
         signal.alarm(SECONDS_TO_PART)
-        if isinstance(error, SystemExit):
-            raise
         if not _fails_first(store):
             raise SystemExit(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else _FAILED) from None
         if isinstance(error, RuntimeError) and _is_of_the_connection(error):
