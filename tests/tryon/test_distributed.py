@@ -71,6 +71,7 @@ def in_float64(change: Callable[[Stage], object] = lambda stage: None) -> None:
 
 def save_every_process(rank: int, folder: Path) -> None:
     """Have this process write what it has in the end, when one average of gradients must be left."""
+    gc.disable()  # so that none goes by chance
     train = loop._Run.train
 
     def then_save(run: loop._Run, stop: object) -> None:
