@@ -10,7 +10,7 @@ from tryon.data.images import Size, format_size
 from tryon.errors import InputError
 from tryon.networks import SIZE_MULTIPLE
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 WIDEST = 64  # here a convolution's weights are 38 GB
 SEEDS = 1 << 64  # what torch takes
 
@@ -27,9 +27,11 @@ class TrainConfig:
         width: channel scale of the networks; 1 is the published size.
         epochs: passes over the data; by default the stage's published number.
         steps: optimiser steps, instead of epochs.
-        batch: samples a step.
+        batch: samples that a process takes at a time.
+        accumulate: batches of a process whose gradients make a step.
         learning_rate: by default the stage's published value.
-        precision: "fp32", or "bf16" for autocast (positions stay fp32).
+        precision: "fp32", or "bf16" or, on a GPU, "fp16" for autocast (positions stay fp32).
+        recompute: compute activations again in the backward instead of keeping them.
         device: as torch names it.
         seed: of the initial parameters and the order of the data.
         workers: processes that read data; 0 reads in the training process.
@@ -49,8 +51,10 @@ class TrainConfig:
     epochs: int | None = None
     steps: int | None = None
     batch: int = 4
+    accumulate: int = 1
     learning_rate: float | None = None
     precision: str = "fp32"
+    recompute: bool = False
     device: str = "cpu"
     seed: int = 0
     workers: int = 1
@@ -63,7 +67,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before anything is read or built."""
-        for name in ("epochs", "steps", "batch", "picture_every", "keep"):
+        for name in ("epochs", "steps", "batch", "accumulate", "picture_every", "keep"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name.replace('_', ' ')}: found {value}, wanted at least 1")

@@ -28,7 +28,7 @@ MUTANTS = (
         OF_DISTILLATION,
     ),
     Mutant(DISTILLATION, "FIRST_FLOW_LEVEL = 2", "FIRST_FLOW_LEVEL = 1", OF_DISTILLATION),
-    Mutant(DISTILLATION, "weights.sum().clamp(min=1)", "len(weights)", OF_DISTILLATION),
+    Mutant(DISTILLATION, "summed(weights.sum()).clamp(min=1)", "len(weights)", OF_DISTILLATION),
     Mutant(
         DISTILLATION,
         "(tutor_warped - target).abs().flatten(1).mean(dim=1)",

@@ -13,6 +13,7 @@ CHECKPOINTS = "tryon/engine/checkpoints.py"
 LOCK = "tryon/engine/lock.py"
 LOG = "tryon/engine/log.py"
 LOADER = "tryon/data/loader.py"
+OF_LOADER = "tests/tryon/data/test_loader.py"
 INTERRUPTIONS = "tests/tryon/test_interruptions.py"
 STAGES = "tests/tryon/test_stages.py"
 TUTOR_LOSSES = f"{STAGES} -k test_the_tutors"
@@ -21,6 +22,8 @@ OPTIMISER = f"{STAGES} -k optimiser"
 SECOND_HALF = f"{STAGES} -k second_half_starts"
 TRAINING = "tests/tryon/test_training.py"
 GOLDEN = "tests/tryon/test_golden.py"
+DISTRIBUTED = "tests/tryon/test_distributed.py"
+AS_ONE = f"{DISTRIBUTED} -k as_one_with"
 
 MUTANTS = (
     Mutant(BASE, "FINE_TUNED_WARP_RATE = 0.2", "FINE_TUNED_WARP_RATE = 0.5", f"{TRAINING} -k five_times_slower"),
@@ -134,6 +137,18 @@ MUTANTS = (
         "if found := _not_finite((name, value)",
         f"{TRAINING} -k or_gradient",
     ),
+    Mutant("tryon/losses/distillation.py", "clamp(min=1) / processes()", "clamp(min=1)", AS_ONE),
+    Mutant("tryon/losses/distillation.py", "summed(weights.sum())", "processes() * weights.sum()", AS_ONE),
+    Mutant("tryon/networks/norms.py", "(count / (count - 1))", "(count / (count - 2))", AS_ONE),
+    Mutant("tryon/networks/norms.py", "+ (means - mean).square()", "", AS_ONE),
+    Mutant("tryon/networks/norms.py", "means = averaged(sums)", "means = sums", AS_ONE),
+    Mutant(
+        "tryon/engine/distributed.py",
+        "if not _fails_first(store):",
+        "if _fails_first(store) is None:",
+        f"{DISTRIBUTED} -k wrong_for_all",
+    ),
+    Mutant(LOADER, "self.rank * self.batch, self.step_draws", "0, self.step_draws", f"{OF_LOADER} -k all_processes"),
     Mutant(CHECKPOINTS, "archive.testzip()", "None", f"{TRAINING} -k damaged"),
     Mutant(LOCK, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", f"{INTERRUPTIONS} -k second_run"),
     Mutant(LOG, "self._file.flush()", "pass", f"{INTERRUPTIONS} -k killed_at"),

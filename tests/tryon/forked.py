@@ -10,9 +10,11 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import distributed
 
 from tryon.cli import main
 
@@ -84,6 +86,33 @@ def _run(arguments: list[str], before: Callable[[], object]) -> int:
 def tryon(*arguments: object, before: Callable[[], object] = lambda: None) -> Ended:
     """Run a command line to its end in a process of its own."""
     return Forked(*arguments, before=before).ended()
+
+
+def together(count: int, *arguments: object, before: Callable[[int], object] = lambda rank: None) -> list[Ended]:
+    """Run a command line to its end in several processes that know of each other, as torchrun starts them.
+
+    Args:
+        count: of the processes.
+        arguments: of `tryon`.
+        before: called in each process before the command, with its rank.
+    """
+    # What torchrun keeps for them, so that it outlives each of them.
+    store = distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    environment = {
+        "WORLD_SIZE": count,
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": store.port,
+        "TORCHELASTIC_USE_AGENT_STORE": True,
+        "TORCHELASTIC_RESTART_COUNT": 0,
+    }
+
+    def begin(rank: int) -> None:
+        for name, value in (environment | {"RANK": rank, "LOCAL_RANK": rank}).items():
+            os.environ[name] = str(value)
+        before(rank)
+
+    processes = [Forked(*arguments, before=partial(begin, rank)) for rank in range(count)]
+    return [process.ended() for process in processes]
 
 
 def at(event: str, path: Path, act: Callable[[], object]) -> Callable[[], None]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import logging
 from pathlib import Path
 
 from tryon.cli.options import Commands, add_device, chosen_device, image_size
 from tryon.config import PRECISIONS, TrainConfig
+from tryon.distributed import leads, processes
 from tryon.engine import train_all, train_stage
+from tryon.engine.distributed import joined, started_together
 from tryon.errors import InputError
 from tryon.stages import STAGES
 
 ALL = "all"
+
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(commands: Commands) -> None:
@@ -27,9 +31,13 @@ def add_arguments(commands: Commands) -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="passes over the data (default: the published number)")
     length.add_argument("--steps", type=int, metavar="N", help="optimiser steps")
-    parser.add_argument("--batch", type=int, metavar="N", help="(default: 4)")
+    parser.add_argument("--batch", type=int, metavar="N", help="samples a process takes at a time (default: 4)")
+    parser.add_argument("--accumulate", type=int, metavar="K", help="batches whose gradients make a step (default: 1)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="(default: the published rate)")
     parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
+    parser.add_argument(
+        "--recompute", action="store_true", help="compute activations again in the backward: less memory, more time"
+    )
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")
     parser.add_argument(
@@ -45,13 +53,27 @@ def add_arguments(commands: Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    if not started_together():
+        _train_on(chosen_device(options.device), options)
+        return
+    with joined(options.device) as device:
+        if leads():
+            _log.info("device: %s, %d processes", device, processes())
+        else:
+            logging.disable(logging.WARNING)
+        _train_on(device, options)
+
+
+def _train_on(device: str, options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if value is not None}
     for name in ("command", "run", "stage"):
         del given[name]
-    config = replace(TrainConfig(**given), device=chosen_device(options.device))
+    config = TrainConfig(**given | {"device": device})
     if options.stage == ALL:
         if config.init is not None:
             raise InputError("--init: found with stage all, which starts from the beginning; wanted --out alone")
-        print(train_all(config))
+        folder = train_all(config)
     else:
-        print(train_stage(options.stage, config))
+        folder = train_stage(options.stage, config)
+    if leads():
+        print(folder)

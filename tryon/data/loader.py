@@ -42,40 +42,61 @@ class PairedSamples(Dataset["Sample | InputError"]):
 
 
 class BatchDraws(Sampler[list[Draw]]):
-    """Endless batches of draws: every epoch a new order and a new other garment for every person.
+    """Endless draws in batches: every epoch a new order and a new other garment for every person.
+
+    The order is a function of seed and epoch alone. A step takes the next ``batch * processes * accumulate`` draws of
+    it; each time its batches are gathered, process after process takes the next of them. So the draws of a step are
+    the same in one process as in several of a smaller batch.
 
     Args:
         people: number of people; at least 2, so that there is another garment.
-        batch: draws a batch. What does not fill a batch at an epoch's end is dropped.
+        batch: draws that a process takes at a time. What does not fill a step at an epoch's end is dropped.
         seed: with the epoch, decides the order.
-        start: batches to skip.
+        start: steps to skip.
+        accumulate: batches that a process takes in a step.
+        rank: which process takes them.
+        processes: how many take batches.
     """
 
-    def __init__(self, people: int, batch: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        people: int,
+        batch: int,
+        seed: int,
+        start: int = 0,
+        accumulate: int = 1,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
         self.people = people
         self.batch = batch
         self.seed = seed
         self.start = start
-        self.batches_per_epoch = people // batch
+        self.rank = rank
+        self.processes = processes
+        self.step_draws = batch * processes * accumulate
+        self.steps_per_epoch = people // self.step_draws
 
     def epoch_draws(self, epoch: int) -> list[list[Draw]]:
-        """All batches of an epoch."""
+        """The draws of every step of an epoch, of all processes."""
         generator = np.random.default_rng([self.seed, epoch])
         order = generator.permutation(self.people)
         others = (order + generator.integers(1, self.people, size=self.people)) % self.people
         draws = list(zip(order.tolist(), others.tolist(), strict=True))
-        return [draws[i * self.batch : (i + 1) * self.batch] for i in range(self.batches_per_epoch)]
+        return [draws[i * self.step_draws : (i + 1) * self.step_draws] for i in range(self.steps_per_epoch)]
 
     def at(self, index: int) -> list[Draw]:
-        """The batch that has ``index`` batches before it."""
-        epoch, place = divmod(index, self.batches_per_epoch)
+        """The draws of the step that has ``index`` steps before it."""
+        epoch, place = divmod(index, self.steps_per_epoch)
         return self.epoch_draws(epoch)[place]
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Yield batches without end, from `start` on."""
-        epoch, skipped = divmod(self.start, self.batches_per_epoch)
+        """Yield this process's batches without end, from the step `start` on."""
+        epoch, skipped = divmod(self.start, self.steps_per_epoch)
         while True:
-            yield from self.epoch_draws(epoch)[skipped:]
+            for draws in self.epoch_draws(epoch)[skipped:]:
+                for first in range(self.rank * self.batch, self.step_draws, self.processes * self.batch):
+                    yield draws[first : first + self.batch]
             epoch, skipped = epoch + 1, 0
 
 

@@ -28,12 +28,14 @@ class Checkpoint:
         step: steps done.
         model: state dict of the stage's model.
         optimiser: state dict of the optimiser.
+        scaler: state dict of the gradient scaler, empty where gradients are not scaled.
         settings: what the run was asked for; a run resumes only with the same.
     """
 
     step: int
     model: dict[str, Any]
     optimiser: dict[str, Any]
+    scaler: dict[str, Any]
     settings: dict[str, Any]
 
 

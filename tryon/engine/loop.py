@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tryon.config import TrainConfig, check_training_size
 from tryon.data.folder import TryOnFolder
 from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
+from tryon.distributed import averaged, leads, processes, rank
 from tryon.engine.board import check_tensorboard
 from tryon.engine.checkpoints import (
     Checkpoint,
@@ -27,16 +28,19 @@ from tryon.engine.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
-from tryon.engine.precision import autocast, lower_frozen
+from tryon.engine.precision import autocast, check_precision, gradient_scaler, lower_frozen, may_overflow
+from tryon.engine.recompute import recompute_activations
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
 from tryon.engine.watch import Watch
 from tryon.errors import InputError, TrainingError
 from tryon.files import make_folder, remove_parts
 from tryon.losses import PerceptualLoss
-from tryon.stages import STAGES, Recipe, Stage, StepResult
+from tryon.networks.norms import join_norms
+from tryon.stages import STAGES, Recipe, Stage
 from tryon.weights import load_state, read_record, save_model, write_json
 
 ADAM_BETAS = (0.5, 0.999)
@@ -78,6 +82,7 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
     keep_freed_memory()
     with ExitStack() as held:
         stop = held.enter_context(StopRequest())
+        check_precision(config.precision, config.device)
         data = TryOnFolder(config.data, "train", config.size)
         check_training_size(data.size)
         if config.tensorboard:
@@ -87,7 +92,7 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
                 raise InputError(f"{folder}: found an earlier run, wanted an empty folder (or resume it)")
         for name in names:
             run = _Run(name, config, data)
-            if name == names[0]:  # only now is something written
+            if name == names[0] and leads():  # only now is something written
                 make_folder(config.out)
                 held.enter_context(locked(config.out))
             run.train(stop)
@@ -103,14 +108,16 @@ class _Run:
         self.folder = config.out / name
         stage_type = STAGES[name]
         people = len(data.people)
-        if people < max(config.batch, 2):
-            raise InputError(f"{config.data}: found {people} training samples, wanted at least {max(config.batch, 2)}")
-        self.steps = config.steps or (config.epochs or stage_type.epochs) * (people // config.batch)
+        samples = processes() * config.batch * config.accumulate  # a step
+        if people < max(samples, 2):
+            raise InputError(f"{config.data}: found {people} training samples, wanted at least {max(samples, 2)}")
+        self.steps = config.steps or (config.epochs or stage_type.epochs) * (people // samples)
         self.learning_rate = config.learning_rate or stage_type.learning_rate
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.scaler = gradient_scaler(config.precision, config.device)
         self.settings = self._settings()
         self.step = self.saved_step = 0
 
@@ -120,6 +127,10 @@ class _Run:
         assert data.scheme is not None  # a train split has parsing
         recipe = Recipe(config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name)
         stage = stage_type(recipe, perceptual).to(config.device)
+        if processes() > 1:
+            join_norms(stage.model)
+        if config.recompute:
+            recompute_activations(stage.model)
         lower_frozen(stage, config.precision)
         # torch documents memory_format here; its annotations leave it out.
         return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -130,7 +141,8 @@ class _Run:
         return {
             "stage": self.stage.name,
             "steps": self.steps,
-            "batch": config.batch,
+            "batch": processes() * config.batch,  # what is normalised together; how many share it is no matter
+            "accumulate": config.accumulate,
             "learning_rate": self.learning_rate,
             "precision": config.precision,
             "seed": config.seed,
@@ -152,8 +164,14 @@ class _Run:
         check_settings(self.folder, checkpoint.settings, self.settings)
         load_state(self.stage.model, checkpoint.model, self.folder)
         self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.scaler.load_state_dict(checkpoint.scaler)
         self.step = self.saved_step = checkpoint.step
-        # A process that was killed while it saved may have left a checkpoint too many, and the model of another step.
+
+    def _tidy(self) -> None:
+        """Leave the folder as after a save at this step.
+
+        A process that was killed while it saved may have left a checkpoint too many, and the model of another step.
+        """
         keep_last(self.folder, self.step, self.config.keep)
         if self.step < self.steps or not self._has_model():
             self._save_model()
@@ -167,51 +185,79 @@ class _Run:
 
     def train(self, stop: StopRequest) -> None:
         """Run the remaining steps."""
-        make_folder(self.folder)
-        remove_parts(self.folder)
-        if self.config.resume:
+        config = self.config
+        if leads():
+            make_folder(self.folder)
+            remove_parts(self.folder)
+        if config.resume:
             self._resume()
-        write_json(self.folder / RUN_FILE, run_record(self.config, self.settings))
+        check_same(self.folder, self.settings | {"step": self.step})
         half = self.steps // 2
-        self.stage.start_half(self.step >= half)
-        self.draws = BatchDraws(len(self.data.people), self.config.batch, self.config.seed, start=self.step)
-        batches = training_batches(self.data, self.draws, self.config.workers)
+        self._start_half(self.step >= half)
+        self.draws = BatchDraws(
+            len(self.data.people), config.batch, config.seed, self.step, config.accumulate, rank(), processes()
+        )
+        batches = training_batches(self.data, self.draws, config.workers)
         self.saved_at = time.monotonic()
-        with needing_workers(), Watch(self.folder, self.config, self.step, self.steps) as watch:
-            while self.step < self.steps and not stop.requested:
+        with ExitStack() as opened:
+            opened.enter_context(needing_workers())
+            if leads():
+                if self.step:
+                    self._tidy()
+                write_json(self.folder / RUN_FILE, run_record(config, self.settings))
+                self.watch = opened.enter_context(Watch(self.folder, config, self.step, self.steps))
+            while self.step < self.steps and not stop.agreed():
                 if self.step == half:
-                    self.stage.start_half(True)
-                sample = move(next(batches), self.config.device)
-                result, values = self._take_step(sample, second_half=self.step >= half)
+                    self._start_half(True)
+                pictures, values = self._take_step(batches, second_half=self.step >= half)
                 self.step += 1
-                watch.losses(self.step, values)
-                at_picture = self.step % self.config.picture_every == 0 or self.step == self.steps
-                if at_picture:
-                    columns = {"person": sample.person.photo, "garment": sample.garment.image}
-                    watch.pictures(self.step, columns | result.pictures)
-                if at_picture or time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
-                    self._save(watch)
-            if self.saved_step < self.step:
-                self._save(watch)
+                if leads():
+                    self._note_step(pictures, values)
+            if leads() and self.saved_step < self.step:
+                self._save()
+        check_same(self.folder, {"step": self.step})  # whoever goes on finds what was saved
         stop.grant(f"{self.folder} at step {self.step} of {self.steps}; --resume goes on")
 
-    def _take_step(self, sample: Sample, second_half: bool) -> tuple[StepResult, dict[str, float]]:
+    def _start_half(self, second_half: bool) -> None:
+        self.stage.start_half(second_half)
+        self.stage_step: Step = self.stage.step  # lets go of the first half's
+        self.stage_step = averaging(self.stage)
+
+    def _note_step(self, pictures: dict[str, Tensor], values: dict[str, float]) -> None:
+        self.watch.losses(self.step, values)
+        at_picture = self.step % self.config.picture_every == 0 or self.step == self.steps
+        if at_picture:
+            self.watch.pictures(self.step, pictures)
+        if at_picture or time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
+            self._save()
+
+    def _take_step(self, batches: Iterator[Sample], second_half: bool) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """The pictures of the last batch, and the losses, which are means over all batches of all processes."""
+        config = self.config
         factor = learning_rate_factor(self.step, self.steps)
         for group, rate in zip(self.optimiser.param_groups, self.full_rates, strict=True):
             group["lr"] = rate * factor
         self.optimiser.zero_grad(set_to_none=True)
-        with autocast(self.config.precision, self.config.device):
-            result = self.stage.step(sample, second_half)
-        terms = torch.stack(list(result.losses.values()))
-        values = dict(zip(result.losses, terms.tolist(), strict=True))
-        if not terms.isfinite().all():
-            found = [f"{name} {value:g}" for name, value in values.items() if not math.isfinite(value)]
-            raise self._not_finite("loss", found)
-        terms.sum().backward()
+        values: dict[str, float] = {}
+        for part in range(config.accumulate):
+            sample = move(next(batches), config.device)
+            with collecting(self.stage_step, last=part == config.accumulate - 1):
+                with autocast(config.precision, config.device):
+                    result = self.stage_step(sample, second_half)
+                terms = torch.stack(list(result.losses.values())) / config.accumulate
+                for name, value in zip(result.losses, averaged(terms).tolist(), strict=True):
+                    values[name] = values.get(name, 0.0) + value
+                if found := [f"{name} {value:g}" for name, value in values.items() if not math.isfinite(value)]:
+                    raise self._not_finite("loss", found)
+                self.scaler.scale(terms.sum()).backward()
+        self.scaler.unscale_(self.optimiser)
         if found := _not_finite((name, value.grad) for name, value in self.stage.model.named_parameters()):
-            raise self._not_finite("gradient", found)
-        self.optimiser.step()
-        return result, values
+            if not may_overflow(self.scaler):
+                raise self._not_finite("gradient", found)
+            _log.info("%s: step %d left out, whose gradients overflowed", self.stage.name, self.step + 1)
+        self.scaler.step(self.optimiser)  # leaves it out by itself
+        self.scaler.update()
+        return {"person": sample.person.photo, "garment": sample.garment.image} | result.pictures, values
 
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
         photos = (self.data.photo_path(self.data.people[person]).name for person, _ in self.draws.at(self.step))
@@ -220,15 +266,15 @@ class _Run:
             f" of {', '.join(photos)}; what was saved before stays"
         )
 
-    def _save(self, watch: Watch) -> None:
+    def _save(self) -> None:
         state = self.stage.model.state_dict()
         if found := _not_finite(state.items()):
             raise TrainingError(
                 f"{self.stage.name}: the weights of step {self.step} are not finite ({_listed(found)});"
                 " what was saved before stays"
             )
-        watch.sync()
-        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.settings)
+        self.watch.sync()
+        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.scaler.state_dict(), self.settings)
         save_checkpoint(self.folder, checkpoint, self.config.keep)
         self._save_model()
         self.saved_step, self.saved_at = self.step, time.monotonic()

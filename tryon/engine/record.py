@@ -17,6 +17,7 @@ import torch
 
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
+from tryon.distributed import processes
 
 RUN_FILE = "run.json"
 _CPU_FACTS = Path("/proc/cpuinfo")
@@ -33,6 +34,7 @@ def run_record(config: TrainConfig, settings: dict[str, Any]) -> dict[str, Any]:
         "numpy": np.__version__,
         "tryon_kernels": version("tryon-kernels"),
         "device": config.device,
+        "processes": processes(),
         "machine": _machine(config.device),
     }
 

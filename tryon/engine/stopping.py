@@ -8,6 +8,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+from tryon.distributed import largest, processes
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _log = logging.getLogger(__name__)
@@ -16,6 +18,9 @@ _log = logging.getLogger(__name__)
 class StopRequest:
     """Notes the first SIGINT or SIGTERM while it is entered; a second one acts as it would without.
 
+    Of several processes the second one is noted too: the same wish reaches each once from who asks and once from
+    torchrun, which ends by itself those that do not follow.
+
     Outside the main thread, where Python takes no signals, it notes nothing.
     """
 
@@ -23,14 +28,16 @@ class StopRequest:
         self._signal: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
-    @property
-    def requested(self) -> bool:
-        """Whether to stop."""
-        return self._signal is not None
+    def agreed(self) -> bool:
+        """Whether to stop, the same answer in all processes, which must all ask: one that got the signal is enough."""
+        number = largest(self._signal or 0)
+        if number:
+            self._signal = signal.Signals(number)
+        return bool(number)
 
     def grant(self, done: str) -> None:
         """End as asked, if asked: SIGTERM by SystemExit(0), SIGINT by KeyboardInterrupt. ``done`` says what is kept."""
-        if self._signal is None:
+        if not self.agreed() or self._signal is None:
             return
         _log.info("stopped by %s, %s", self._signal.name, done)
         raise KeyboardInterrupt if self._signal == signal.SIGINT else SystemExit(0)
@@ -47,4 +54,5 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number)
-        self.__exit__()
+        if processes() == 1:
+            self.__exit__()

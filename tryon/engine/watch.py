@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from tryon.config import TrainConfig
+from tryon.distributed import processes
 from tryon.engine.board import open_board
 from tryon.engine.log import LOG_FILE, LossLog
 from tryon.engine.pictures import batch_sheet
@@ -35,7 +36,7 @@ class Watch:
         with ExitStack() as opened:
             self._log = opened.enter_context(LossLog(folder / LOG_FILE, step))
             self._board = opened.enter_context(open_board(folder, step)) if config.tensorboard else None
-            items = (config.batch, "samples")
+            items = (processes() * config.batch * config.accumulate, "samples")
             self._progress = opened.enter_context(Progress(folder.name, steps, "steps", step, items))
             self._opened = opened.pop_all()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tryon.distributed import processes, summed
 from tryon.networks import AppearanceFlow
 from tryon.networks.blocks import at_least_float32
 
@@ -53,7 +54,11 @@ def distillation_loss(student: AppearanceFlow, tutor: AppearanceFlow, weights: T
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean over everything but the batch, then over the samples of weight 1; 0 where there are none."""
+    """Mean over everything but the batch, then over the samples of weight 1; 0 where there are none.
+
+    Of several processes' batches this is each one's part: the mean of the parts is that of the joint batch.
+    """
+    ones = summed(weights.sum()).clamp(min=1) / processes()
     # A sum, since the gradient of a mean, and a flattened tensor, lay channels_last anew.
     sums = values.sum(dim=tuple(range(1, values.dim())))
-    return (sums * weights).sum() / (values[0].numel() * weights.sum().clamp(min=1))
+    return (sums * weights).sum() / (values[0].numel() * ones)

@@ -41,6 +41,28 @@ def test_the_batch_at_a_place_is_found_without_those_before() -> None:
     assert [draws.at(index) for index in range(8)] == list(islice(draws, 8))
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_batches_of_all_processes_together_are_those_of_one_that_takes_as_many(accumulate: int) -> None:
+    one = islice(BatchDraws(40, batch=4, seed=1, start=2, accumulate=accumulate), 20)
+    two = [islice(BatchDraws(40, 2, 1, 2, accumulate, rank, processes=2), 20) for rank in range(2)]
+    assert list(one) == [first + second for first, second in zip(*two, strict=True)]
+
+
+@pytest.mark.parametrize(("batch", "accumulate", "processes"), [(6, 1, 1), (3, 2, 1), (3, 1, 2), (1, 3, 2)])
+def test_a_step_has_the_same_draws_however_they_are_shared(batch: int, accumulate: int, processes: int) -> None:
+    draws = BatchDraws(20, batch, seed=1, accumulate=accumulate, processes=processes)
+    assert [draws.at(step) for step in range(8)] == [BatchDraws(20, 6, seed=1).at(step) for step in range(8)]
+
+
+def test_what_does_not_fill_a_step_is_dropped_at_the_end_of_an_epoch() -> None:
+    shares = [BatchDraws(11, 2, 1, accumulate=2, rank=rank, processes=2) for rank in range(2)]
+    assert shares[0].steps_per_epoch == 1
+    epoch = [draw for share in shares for batch in islice(share, 2) for draw in batch]
+    assert sorted(epoch) == sorted(shares[0].epoch_draws(0)[0])
+    assert len({person for person, _ in epoch}) == 8
+    assert next(islice(shares[0], 2, None)) == shares[0].at(1)[:2]  # of the next epoch
+
+
 def test_batches_are_stacked_samples(drawn_data: Path) -> None:
     folder = TryOnFolder(drawn_data, "train")
     draws = BatchDraws(len(folder.people), batch=2, seed=0)

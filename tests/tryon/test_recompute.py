@@ -1,0 +1,77 @@
+"""Activations that are computed again: what comes out, and what stays in memory."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from tryon.data.folder import TryOnFolder
+from tryon.data.sample import Sample, stack
+from tryon.engine.recompute import recompute_activations
+from tryon.losses import PerceptualLoss
+from tryon.stages import STAGES, Recipe, Stage
+
+WIDTH = 1 / 16
+
+
+@pytest.fixture
+def recipe(tiny_run: Path) -> Recipe:
+    return Recipe(init=tiny_run, size=(64, 64), width=WIDTH, densepose=True, label_scheme="viton")
+
+
+@pytest.fixture
+def sample(drawn_data: Path) -> Sample:
+    folder = TryOnFolder(drawn_data, "train")
+    return stack([folder.read_sample(folder.people[i], folder.people[i + 1]) for i in range(2)])
+
+
+def step(stage: Stage, sample: Sample, second_half: bool) -> dict[str, torch.Tensor]:
+    stage.start_half(second_half)
+    losses = stage.step(sample, second_half).losses
+    torch.stack(list(losses.values())).sum().backward()
+    return losses
+
+
+@pytest.mark.parametrize("second_half", [False, True])
+@pytest.mark.parametrize("name", STAGES)
+def test_losses_gradients_and_running_statistics_are_the_same_bits(
+    recipe: Recipe, sample: Sample, name: str, second_half: bool
+) -> None:
+    kept = STAGES[name](recipe, PerceptualLoss(None, WIDTH))
+    again = copy.deepcopy(kept)
+    recompute_activations(again.model)
+    expected, losses = step(kept, sample, second_half), step(again, sample, second_half)
+    assert all(torch.equal(losses[name], value) for name, value in expected.items())
+    pairs = zip(kept.model.parameters(), again.model.parameters(), strict=True)
+    assert all(one.grad is two.grad is None or torch.equal(one.grad, two.grad) for one, two in pairs)
+    state = again.model.state_dict()
+    assert state.keys() == kept.model.state_dict().keys()
+    assert all(torch.equal(state[name], value) for name, value in kept.model.state_dict().items())
+
+
+def test_less_than_half_as_much_is_kept_for_the_backward(recipe: Recipe, sample: Sample) -> None:
+    kept = STAGES["student"](recipe, PerceptualLoss(None, WIDTH))
+    again = copy.deepcopy(kept)
+    recompute_activations(again.model)
+    assert bytes_kept(again, sample) < 0.5 * bytes_kept(kept, sample)
+
+
+def bytes_kept(stage: Stage, sample: Sample) -> int:
+    """Of all tensors that wait for the backward of the networks, without weights."""
+    sizes: dict[int, int] = {}
+    alive = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        alive.append(tensor)  # so that no other gets its address
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    stage.model.train()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = stage.model(sample.person, sample.garment)
+    weights = {value.untyped_storage().data_ptr() for value in stage.model.parameters()}
+    assert result.image.requires_grad
+    return sum(size for address, size in sizes.items() if address not in weights)
