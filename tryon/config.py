@@ -29,6 +29,8 @@ class TrainConfig:
         steps: optimiser steps, instead of epochs.
         batch: samples a step.
         learning_rate: by default the stage's published value.
+        keep_background: show the tutor's generator the background that stays.
+        copy_mask: generators copy from the photo where they need not paint.
         precision: "fp32", or "bf16" for autocast (positions stay fp32).
         device: as torch names it.
         seed: of the initial parameters and the order of the data.
@@ -50,6 +52,8 @@ class TrainConfig:
     steps: int | None = None
     batch: int = 4
     learning_rate: float | None = None
+    keep_background: bool = False
+    copy_mask: bool = False
     precision: str = "fp32"
     device: str = "cpu"
     seed: int = 0

@@ -29,6 +29,16 @@ def add_arguments(commands: Commands) -> None:
     length.add_argument("--steps", type=int, metavar="N", help="optimiser steps")
     parser.add_argument("--batch", type=int, metavar="N", help="(default: 4)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="(default: the published rate)")
+    parser.add_argument(
+        "--keep-background",
+        action="store_true",
+        help="show the tutor's generator the photo's background, but for what is near garment and arms",
+    )
+    parser.add_argument(
+        "--copy-mask",
+        action="store_true",
+        help="give the generators a mask of what they copy from the photo instead of painting it",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")

@@ -118,7 +118,15 @@ class _Run:
         config, data = self.config, self.data
         perceptual = PerceptualLoss(config.perceptual_weights, config.width)
         assert data.scheme is not None  # a train split has parsing
-        recipe = Recipe(config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name)
+        recipe = Recipe(
+            config.init or config.out,
+            data.size,
+            config.width,
+            data.has_densepose,
+            data.scheme.name,
+            keep_background=config.keep_background,
+            copy_mask=config.copy_mask,
+        )
         stage = stage_type(recipe, perceptual).to(config.device)
         lower_frozen(stage, config.precision)
         # torch documents memory_format here; its annotations leave it out.
@@ -142,6 +150,8 @@ class _Run:
             "densepose": recipe.densepose,
             "label_scheme": recipe.label_scheme,
             "perceptual": self.stage.perceptual.source,
+            "keep_background": recipe.keep_background,
+            "copy_mask": recipe.copy_mask,
         }
 
     def _resume(self) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from tryon.data.condition import (
     condition_channels,
+    far_background,
     pose_maps,
     preserved_region,
     tutor_condition,
@@ -63,6 +64,30 @@ def test_what_is_preserved_is_face_clothes_and_hands_of_the_photo(people: Person
     assert hands.sum() > 0
     torch.testing.assert_close(kept, people.photo * mask)
     assert (kept * people.regions.garment == 0).all()
+
+
+def test_the_background_that_is_kept_is_far_from_garment_and_arms(people: Person) -> None:
+    assert people.regions is not None
+    assert people.densepose is not None
+    kept, without = (preserved_region(people, keep_background=flag) for flag in (True, False))
+    background = far_background(people.regions, people.densepose)
+    torch.testing.assert_close(kept, without + people.photo * background)
+    body = (people.densepose > 0).unsqueeze(1)
+    arms = torch.isin(people.densepose, torch.arange(15, 23)).unsqueeze(1)
+    changing = (people.regions.garment > 0) | (people.regions.arms > 0) | arms
+    for number, row, column in (background[:, 0] == 1).nonzero().tolist():
+        assert not body[number, 0, row, column]
+        nearby = changing[number, 0, max(0, row - 3) : row + 4, max(0, column - 3) : column + 4]
+        assert not nearby.any()  # 12 pixels at a height of 256
+    beyond = (people.regions.background > 0) & ~body
+    assert background.sum() > 0.5 * beyond.sum()
+
+
+def test_without_densepose_the_background_is_the_parsings(people: Person) -> None:
+    assert people.regions is not None
+    none = torch.zeros_like(people.regions.background)
+    nothing_worn = replace(people.regions, garment=none, arms=none)
+    assert torch.equal(far_background(nothing_worn, None), people.regions.background)
 
 
 def test_the_arm_channel_is_the_arms_that_the_warped_garment_leaves_free(people: Person) -> None:
