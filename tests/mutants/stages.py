@@ -11,6 +11,8 @@ MODELS = "tryon/models.py"
 LOOP = "tryon/engine/loop.py"
 CHECKPOINTS = "tryon/engine/checkpoints.py"
 LOCK = "tryon/engine/lock.py"
+NORMS = "tryon/engine/norms.py"
+OF_NORMS = "tests/tryon/test_norms.py"
 LOG = "tryon/engine/log.py"
 LOADER = "tryon/data/loader.py"
 INTERRUPTIONS = "tests/tryon/test_interruptions.py"
@@ -46,6 +48,7 @@ MUTANTS = (
     ),
     Mutant(BASE, "if trained != asked:", "if trained < asked:", f"{OPTIONS} -k later_stage"),
     Mutant(MODELS, "keep_background=self.keep_background", "keep_background=False", f"{OPTIONS} -k paints_by_it"),
+    Mutant(NORMS, "norm.momentum = None", "pass", f"{OF_NORMS} -k mean_over"),
     Mutant(TUTOR, "WARP_LOSS_SHARE = 0.5", "WARP_LOSS_SHARE = 0.25", TUTOR_LOSSES),
     Mutant(
         TUTOR,

@@ -39,6 +39,12 @@ def add_arguments(commands: Commands) -> None:
         action="store_true",
         help="give the generators a mask of what they copy from the photo instead of painting it",
     )
+    parser.add_argument(
+        "--settle-norms",
+        type=int,
+        metavar="N",
+        help="batches over which batch norms' statistics are taken anew after the last step (default: 0, published)",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")

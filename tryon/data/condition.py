@@ -78,16 +78,17 @@ def preserved_region(person: Person, *, keep_background: bool = False) -> Tensor
     """Pixels of the photo that stay: N x 3 x H x W, 0 (mid grey) elsewhere.
 
     Face, hair and other clothes; with DensePose also the hands: the parsing's arms where DensePose says hand. With
-    `keep_background` also the background that neither garment could cover, see `far_background`.
+    `keep_background` also the `far_background`, whose colours then fill what is left.
     """
     if person.regions is None:
         raise ValueError("person: found no parsing, wanted one: the preserved region comes from it")
     mask = person.regions.face + person.regions.other_clothes
     if person.densepose is not None:
         mask = mask + person.regions.arms * _parts_mask(person.densepose, DENSEPOSE_HANDS)
-    if keep_background:
-        mask = mask + far_background(person.regions, person.densepose)
-    return person.photo * mask
+    if not keep_background:
+        return person.photo * mask
+    background = far_background(person.regions, person.densepose)
+    return torch.where(mask > 0, person.photo, extended(person.photo, background))
 
 
 def far_background(regions: Regions, densepose: Tensor | None) -> Tensor:
@@ -103,6 +104,20 @@ def far_background(regions: Regions, densepose: Tensor | None) -> Tensor:
     margin = _pixels(BACKGROUND_MARGIN, changing.shape[-2])
     near = F.max_pool2d(changing, 2 * margin + 1, stride=1, padding=margin)
     return background * (near == 0)
+
+
+def extended(image: Tensor, known: Tensor) -> Tensor:
+    """Fill what is unknown of an image with the colours around it, smoothly: "pull-push" over halved sizes.
+
+    Args:
+        image: N x C x H x W.
+        known: N x 1 x H x W, 0 or 1. An image of which nothing is known becomes 0.
+    """
+    if known.shape[-2:] == (1, 1):
+        return image * known
+    weighted, weight = (F.avg_pool2d(part, 2, ceil_mode=True) for part in (image * known, known))
+    coarser = extended(weighted / weight.clamp(min=1 / 8), (weight > 0).to(image.dtype))
+    return torch.where(known > 0, image, F.interpolate(coarser, size=known.shape[-2:], mode="bilinear"))
 
 
 def tutor_generator_input(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from tryon.engine.checkpoints import (
 )
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
+from tryon.engine.norms import settle_norms
 from tryon.engine.precision import autocast, lower_frozen
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
@@ -152,6 +153,7 @@ class _Run:
             "perceptual": self.stage.perceptual.source,
             "keep_background": recipe.keep_background,
             "copy_mask": recipe.copy_mask,
+            "settle_norms": config.settle_norms,
         }
 
     def _resume(self) -> None:
@@ -194,6 +196,8 @@ class _Run:
                 sample = move(next(batches), self.config.device)
                 result, values = self._take_step(sample, second_half=self.step >= half)
                 self.step += 1
+                if self.step == self.steps:
+                    self._settle_norms(batches)
                 watch.losses(self.step, values)
                 at_picture = self.step % self.config.picture_every == 0 or self.step == self.steps
                 if at_picture:
@@ -222,6 +226,13 @@ class _Run:
             raise self._not_finite("gradient", found)
         self.optimiser.step()
         return result, values
+
+    def _settle_norms(self, batches: Iterator[Sample]) -> None:
+        def forward() -> None:
+            with autocast(self.config.precision, self.config.device):
+                self.stage.step(move(next(batches), self.config.device), second_half=True)
+
+        settle_norms(self.stage.model, forward, self.config.settle_norms)
 
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
         photos = (self.data.photo_path(self.data.people[person]).name for person, _ in self.draws.at(self.step))

@@ -9,8 +9,14 @@ import torch
 from torch import nn
 
 from tryon.stages import Stage
+from tryon_kernels.libraries import variants
 
 LOWERED = {"fp32": None, "bf16": torch.bfloat16}
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
+    return variants().chosen in ("amx", "avx512_bf16")
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
