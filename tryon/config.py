@@ -30,6 +30,9 @@ class TrainConfig:
         batch: samples that a process takes at a time.
         accumulate: batches of a process whose gradients make a step.
         learning_rate: by default the stage's published value.
+        keep_background: show the tutor's generator the background that stays.
+        copy_mask: generators copy from the photo where they need not paint.
+        settle_norms: batches over which the batch norms' statistics are taken anew after the last step.
         precision: "fp32", or "bf16" or, on a GPU, "fp16" for autocast (positions stay fp32).
         recompute: compute activations again in the backward instead of keeping them.
         device: as torch names it.
@@ -53,6 +56,9 @@ class TrainConfig:
     batch: int = 4
     accumulate: int = 1
     learning_rate: float | None = None
+    keep_background: bool = False
+    copy_mask: bool = False
+    settle_norms: int = 0
     precision: str = "fp32"
     recompute: bool = False
     device: str = "cpu"
@@ -81,8 +87,9 @@ class TrainConfig:
             raise InputError(f"width: found {self.width:g}, wanted at most {WIDEST}")
         if not 0 <= self.seed < SEEDS:
             raise InputError(f"seed: found {self.seed}, wanted 0 to 2^64 - 1")
-        if self.workers < 0:
-            raise InputError(f"workers: found {self.workers}, wanted 0 or more")
+        for name in ("workers", "settle_norms"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name.replace('_', ' ')}: found {getattr(self, name)}, wanted 0 or more")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision: found {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
 

@@ -13,19 +13,21 @@ from tryon.data.images import open_image
 from tryon.data.synthetic import synthesize
 from tryon.engine import has_checkpoint, train_stage
 from tryon.engine.pictures import contact_sheet
+from tryon.engine.precision import multiplies_bfloat16
 from tryon.metrics import Evaluation, dress_pair, evaluate, true_photo
 from tryon.models import TryOnModel
 from tryon.progress import Progress
 from tryon.weights import load_model
 
 SIZE = (128, 96)
-TRAIN_PEOPLE, TEST_PEOPLE = 400, 16
+TRAIN_PEOPLE, TEST_PEOPLE = 1600, 32
 WIDTH = 3 / 16
 SEED = 0
 BATCH = 4
-PARSING_NOISE = 0.3
+PARSING_NOISE = 0.4
 LEARNING_RATE = 1e-3  # far above the published rates: hundreds of steps have to do, not hundreds of thousands
-STEPS = {"tutor-warp": 140, "tutor": 120, "student-warp": 110, "student": 190}
+STEPS = {"tutor-warp": 800, "tutor": 350, "student-warp": 250, "student": 450}
+SETTLE_NORMS = 50
 PICTURE_EVERY = 100
 SHOWN_PAIRS = 8
 UNPAIRED, PAIRED = "test_pairs_unpaired.txt", "test_pairs_paired.txt"
@@ -91,6 +93,10 @@ def _config(data: Path, run: Path, stage: str) -> TrainConfig:
         steps=STEPS[stage],
         batch=BATCH,
         learning_rate=LEARNING_RATE,
+        keep_background=True,
+        copy_mask=True,
+        settle_norms=SETTLE_NORMS,
+        precision="bf16" if multiplies_bfloat16() else "fp32",
         seed=SEED,
         picture_every=PICTURE_EVERY,
         resume=has_checkpoint(run / stage),

@@ -47,7 +47,8 @@ class TryOn:
         """Dress a person.
 
         The networks work at the height they were trained at; where the photo is larger, the garment is warped at the
-        photo's own size, and what the generator paints is enlarged.
+        photo's own size, and what the generator paints is enlarged; what a copy mask takes from the photo is taken at
+        the photo's own size too.
 
         Args:
             person: photo of any size and mode.
@@ -68,11 +69,14 @@ class TryOn:
         work_size = self._work_size(full_size)
         full_garment = self._garment(garment, mask, full_size)
         work_garment = full_garment if work_size == full_size else self._garment(garment, mask, work_size)
-        work_person = Person(image_to_tensor(resize(photo, work_size)), None, None, None)
-        result = self.model(move(stack([work_person]), self.device), work_garment)
+        work_photo = image_to_tensor(resize(photo, work_size))[None].to(self.device)
+        result = self.model(Person(work_photo, None, None, None), work_garment)
         if work_size == full_size:
             return tensor_to_image(result.image[0])
         rendered, composition = (_enlarge(part, full_size) for part in (result.rendered, result.composition))
+        if result.copied is not None:  # what is copied can be copied at the photo's own size
+            full_photo = image_to_tensor(photo)[None].to(self.device)
+            rendered = rendered + _enlarge(result.copied, full_size) * (full_photo - _enlarge(work_photo, full_size))
         warped = sample(full_garment.image, resized_map(result.warped.flow.sampling_map, full_size))
         # The composition carries the warped mask already.
         image, _ = compose(warped, torch.ones_like(composition), rendered, composition)

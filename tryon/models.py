@@ -43,12 +43,14 @@ class TryOnResult:
         warped: the warped garment.
         rendered: N x 3 x H x W what the generator paints, in [-1, 1].
         composition: N x 1 x H x W in [0, 1], how much of the warped garment shows.
+        copied: N x 1 x H x W in [0, 1], how much of what is rendered is the photo's; None without a copy mask.
         image: N x 3 x H x W try-on image, in [-1, 1].
     """
 
     warped: Warped
     rendered: Tensor
     composition: Tensor
+    copied: Tensor | None
     image: Tensor
 
 
@@ -59,15 +61,18 @@ class TryOnModel(nn.Module, ABC):
         condition_channels: of the warp network's condition.
         generator_channels: of the generator's input, or None for a model without a generator yet.
         width: scales every channel count of the networks.
+        copy_mask: whether the generator copies where it need not paint.
     """
 
     role: str
 
-    def __init__(self, condition_channels: int, generator_channels: int | None, width: float) -> None:
+    def __init__(self, condition_channels: int, generator_channels: int | None, width: float, copy_mask: bool) -> None:
         super().__init__()
         self.width = width
         self.warp = WarpNetwork(condition_channels, width)
-        self.generator = None if generator_channels is None else Generator(generator_channels, width)
+        self.generator = (
+            None if generator_channels is None else Generator(generator_channels, width, copy_mask=copy_mask)
+        )
 
     @abstractmethod
     def condition(self, person: Person) -> Tensor:
@@ -90,9 +95,9 @@ class TryOnModel(nn.Module, ABC):
         """Render a batch of people around their warped garments; arguments as in `forward`."""
         if self.generator is None:
             raise ValueError(f"{self.role}: has no generator, wanted a model of stage 2 (tutor) or 4 (student)")
-        rendered, mask = self.generator(self.generator_input(person, warped, region))
+        rendered, mask, copied = self.generator(self.generator_input(person, warped, region))
         image, composition = compose(warped.garment, warped.mask, rendered, mask, region)
-        return TryOnResult(warped, rendered, composition, image)
+        return TryOnResult(warped, rendered, composition, copied, image)
 
     def forward(self, person: Person, garment: Garment, region: Tensor | None = None) -> TryOnResult:
         """Dress a batch of people.
@@ -108,16 +113,29 @@ class TryOnModel(nn.Module, ABC):
 
 
 class Tutor(TryOnModel):
-    """Parser-based: sees parsing and pose, and DensePose where the data has it."""
+    """Parser-based: sees parsing and pose, and DensePose where the data has it.
+
+    With `keep_background` its generator also sees the background that no garment will cover.
+    """
 
     role = "tutor"
 
-    def __init__(self, *, width: float, densepose: bool, generator: bool) -> None:
+    def __init__(
+        self,
+        *,
+        width: float,
+        densepose: bool,
+        generator: bool,
+        copy_mask: bool = False,
+        keep_background: bool = False,
+    ) -> None:
         super().__init__(
             condition_channels(densepose=densepose),
             tutor_generator_channels(densepose=densepose) if generator else None,
             width,
+            copy_mask,
         )
+        self.keep_background = keep_background
 
     def condition(self, person: Person) -> Tensor:
         """Parsing, DensePose and pose channels."""
@@ -125,7 +143,7 @@ class Tutor(TryOnModel):
 
     def generator_input(self, person: Person, warped: Warped, region: Tensor | None) -> Tensor:
         """Preserved region, warped garment and mask, arms."""
-        return tutor_generator_input(person, warped.garment, warped.mask, region)
+        return tutor_generator_input(person, warped.garment, warped.mask, region, keep_background=self.keep_background)
 
 
 class Student(TryOnModel):
@@ -133,8 +151,9 @@ class Student(TryOnModel):
 
     role = "student"
 
-    def __init__(self, *, width: float, generator: bool) -> None:
-        super().__init__(STUDENT_CONDITION_CHANNELS, STUDENT_GENERATOR_CHANNELS if generator else None, width)
+    def __init__(self, *, width: float, generator: bool, copy_mask: bool = False) -> None:
+        generator_channels = STUDENT_GENERATOR_CHANNELS if generator else None
+        super().__init__(STUDENT_CONDITION_CHANNELS, generator_channels, width, copy_mask)
 
     def condition(self, person: Person) -> Tensor:
         """The photo."""

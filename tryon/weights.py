@@ -27,6 +27,7 @@ ALIGNMENT = "align_corners=True"
 NO_LABELS = "none"
 """Label scheme of a model from elsewhere that sees no parsing."""
 
+_LATER = ("keep_background", "copy_mask")  # what models recorded before there were such options do without
 _KEYS_SHOWN = 3
 
 
@@ -44,6 +45,8 @@ class ModelRecord:
         perceptual: where the perceptual loss's features came from.
         stage: the stage that trained it.
         step: training step of these weights; 0 where they were converted from published ones.
+        keep_background: whether the tutor's generator sees the background that stays (False for a student).
+        copy_mask: whether the generator has a copy mask.
         alignment: how sampling maps are normalised.
         format: version of this record.
     """
@@ -57,14 +60,22 @@ class ModelRecord:
     perceptual: str
     stage: str
     step: int
+    keep_background: bool = False
+    copy_mask: bool = False
     alignment: str = ALIGNMENT
     format: int = FORMAT
 
     def build(self) -> TryOnModel:
         """Networks of this shape, parameters not yet loaded."""
         if self.role == "tutor":
-            return Tutor(width=self.width, densepose=self.densepose, generator=self.generator)
-        return Student(width=self.width, generator=self.generator)
+            return Tutor(
+                width=self.width,
+                densepose=self.densepose,
+                generator=self.generator,
+                copy_mask=self.copy_mask,
+                keep_background=self.keep_background,
+            )
+        return Student(width=self.width, generator=self.generator, copy_mask=self.copy_mask)
 
 
 def save_model(folder: Path, model: TryOnModel, record: ModelRecord) -> None:
@@ -108,7 +119,7 @@ def read_record(folder: Path) -> ModelRecord:
     path = folder / RECORD_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        missing = [field.name for field in fields(ModelRecord) if field.name not in values]
+        missing = [field.name for field in fields(ModelRecord) if field.name not in (*values, *_LATER)]
         if missing:  # a default must not stand in for what nobody recorded, above all for the alignment
             raise InputError(f"{path}: found no {', '.join(missing)}, wanted the whole record of a model")
         values["size"] = tuple(values["size"])

@@ -35,6 +35,12 @@ MUTANTS = (
         "return warped * mask + rendered * (1 - composition_mask), mask",
         OF_GENERATOR,
     ),
+    Mutant(
+        GENERATOR,
+        "painted + copied * (inputs[:, :RENDERED_CHANNELS] - painted)",
+        "painted + composition * (inputs[:, :RENDERED_CHANNELS] - painted)",
+        OF_GENERATOR,
+    ),
     Mutant(GENERATOR, "normalised=0 < depth < innermost", "normalised=0 < depth", OF_GENERATOR),
     Mutant(
         GENERATOR,

@@ -11,6 +11,8 @@ MODELS = "tryon/models.py"
 LOOP = "tryon/engine/loop.py"
 CHECKPOINTS = "tryon/engine/checkpoints.py"
 LOCK = "tryon/engine/lock.py"
+NORMS = "tryon/engine/norms.py"
+OF_NORMS = "tests/tryon/test_norms.py"
 LOG = "tryon/engine/log.py"
 LOADER = "tryon/data/loader.py"
 OF_LOADER = "tests/tryon/data/test_loader.py"
@@ -21,6 +23,7 @@ STUDENT_LOSSES = f"{STAGES} -k test_the_students"
 OPTIMISER = f"{STAGES} -k optimiser"
 SECOND_HALF = f"{STAGES} -k second_half_starts"
 TRAINING = "tests/tryon/test_training.py"
+OPTIONS = "tests/tryon/test_options.py"
 GOLDEN = "tests/tryon/test_golden.py"
 DISTRIBUTED = "tests/tryon/test_distributed.py"
 AS_ONE = f"{DISTRIBUTED} -k as_one_with"
@@ -46,6 +49,9 @@ MUTANTS = (
         "if record.label_scheme < recipe.label_scheme:",
         f"{STAGES} -k another_label_scheme",
     ),
+    Mutant(BASE, "if trained != asked:", "if trained < asked:", f"{OPTIONS} -k later_stage"),
+    Mutant(MODELS, "keep_background=self.keep_background", "keep_background=False", f"{OPTIONS} -k paints_by_it"),
+    Mutant(NORMS, "norm.momentum = None", "pass", f"{OF_NORMS} -k mean_over"),
     Mutant(TUTOR, "WARP_LOSS_SHARE = 0.5", "WARP_LOSS_SHARE = 0.25", TUTOR_LOSSES),
     Mutant(
         TUTOR,
@@ -112,8 +118,8 @@ MUTANTS = (
     ),
     Mutant(
         MODELS,
-        "tutor_generator_input(person, warped.garment, warped.mask, region)",
-        "tutor_generator_input(person, warped.garment, warped.mask)",
+        "return tutor_generator_input(person, warped.garment, warped.mask, region,",
+        "return tutor_generator_input(person, warped.garment, warped.mask, None,",
         f"{GOLDEN} -k tutor-False",
     ),
     Mutant(LOOP, 'group["lr"] = rate * factor', 'group["lr"] = rate', OPTIMISER),

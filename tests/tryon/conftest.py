@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def tiny_config(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> T
     return TrainConfig(
         data=drawn_data, out=tmp_path_factory.mktemp("tiny") / "run", width=1 / 16, steps=2, batch=2, workers=0
     )
+
+
+@pytest.fixture(scope="session")
+def sharp_config(tiny_config: TrainConfig) -> TrainConfig:
+    """The same with the options that the published training does not have."""
+    return replace(tiny_config, out=tiny_config.out.parent / "sharp", keep_background=True, copy_mask=True)
+
+
+@pytest.fixture(scope="session")
+def sharp_run(sharp_config: TrainConfig) -> Path:
+    """A run folder with all four stages and these options; tests only read it."""
+    train_all(sharp_config)
+    return sharp_config.out
 
 
 @pytest.fixture(scope="session")

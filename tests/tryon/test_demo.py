@@ -16,6 +16,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         "TRAIN_PEOPLE": 4,
         "TEST_PEOPLE": 2,
         "WIDTH": 1 / 16,
+        "SETTLE_NORMS": 1,
         "STEPS": dict.fromkeys(demo.STEPS, 2),
     }.items():
         monkeypatch.setattr(demo, name, value)

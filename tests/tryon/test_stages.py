@@ -50,9 +50,9 @@ def dressed_by(model: TryOnModel, person: Person, garment: Garment, region: Tens
     """The try-on of a training step: on a real pair the garment shows in its region of the photo alone."""
     warped = warped_by(model, person, garment)
     assert model.generator is not None
-    rendered, mask = model.generator(model.generator_input(person, warped, region))
+    rendered, mask, copied = model.generator(model.generator_input(person, warped, region))
     shown = mask * warped.mask if region is None else mask * warped.mask * region
-    return TryOnResult(warped, rendered, shown, warped.garment * shown + rendered * (1 - shown))
+    return TryOnResult(warped, rendered, shown, copied, warped.garment * shown + rendered * (1 - shown))
 
 
 def warp_losses(warped: Warped, sample: Sample, perceptual: PerceptualLoss) -> dict[str, Tensor]:

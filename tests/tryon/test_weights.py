@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tryon.errors import InputError
-from tryon.weights import load_model, save_model
+from tryon.weights import load_model, read_record, save_model
 
 
 @pytest.fixture
@@ -28,6 +28,15 @@ def test_a_saved_model_loads_as_it_was(tiny_run: Path, tmp_path: Path) -> None:
 
 def test_nothing_unfinished_is_left_behind(tiny_run: Path) -> None:
     assert not list(tiny_run.rglob("*.part"))
+
+
+def test_a_model_recorded_before_there_were_options_does_without_them(copied: Path) -> None:
+    path = copied / "model.json"
+    values = json.loads(path.read_text())
+    del values["keep_background"], values["copy_mask"]
+    path.write_text(json.dumps(values))
+    record = read_record(copied)
+    assert (record.keep_background, record.copy_mask) == (False, False)
 
 
 class TestAFolderIsRefused:

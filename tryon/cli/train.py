@@ -34,6 +34,22 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help="samples a process takes at a time (default: 4)")
     parser.add_argument("--accumulate", type=int, metavar="K", help="batches whose gradients make a step (default: 1)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="(default: the published rate)")
+    parser.add_argument(
+        "--keep-background",
+        action="store_true",
+        help="show the tutor's generator the photo's background, but for what is near garment and arms",
+    )
+    parser.add_argument(
+        "--copy-mask",
+        action="store_true",
+        help="give the generators a mask of what they copy from the photo instead of painting it",
+    )
+    parser.add_argument(
+        "--settle-norms",
+        type=int,
+        metavar="N",
+        help="batches over which batch norms' statistics are taken anew after the last step (default: 0, published)",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
     parser.add_argument(
         "--recompute", action="store_true", help="compute activations again in the backward: less memory, more time"

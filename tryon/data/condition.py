@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tryon.data.labels import DENSEPOSE_ARMS, DENSEPOSE_HANDS, DENSEPOSE_PARTS
+from tryon.data.labels import DENSEPOSE_ARMS, DENSEPOSE_HANDS, DENSEPOSE_PARTS, Regions
 from tryon.data.sample import Person
 
 POSE_KEYPOINTS = 18
 PARSING_CHANNELS = 2  # face, other clothes
 KEYPOINT_RADIUS = 5  # pixels, at the published height below
-KEYPOINT_HEIGHT = 256
+BACKGROUND_MARGIN = 12  # pixels, at the same height: about as far as another garment reaches beyond this one
+PUBLISHED_HEIGHT = 256
 
 
 def condition_channels(*, densepose: bool) -> int:
@@ -40,7 +41,7 @@ def pose_maps(keypoints: Tensor, height: int, width: int) -> Tensor:
     Returns:
         N x 18 x height x width float32, 1 in the square and -1 elsewhere.
     """
-    radius = max(1, round(KEYPOINT_RADIUS * height / KEYPOINT_HEIGHT))
+    radius = _pixels(KEYPOINT_RADIUS, height)
     x, y, present = (part[:, :, None, None] for part in keypoints.unbind(dim=2))
     columns = torch.arange(width, device=keypoints.device)
     rows = torch.arange(height, device=keypoints.device)[:, None]
@@ -65,24 +66,68 @@ def tutor_condition(person: Person) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
+def _pixels(count: int, height: int) -> int:
+    return max(1, round(count * height / PUBLISHED_HEIGHT))
+
+
 def _parts_mask(densepose: Tensor, parts: tuple[int, ...]) -> Tensor:
     return torch.isin(densepose, torch.tensor(parts, device=densepose.device)).float().unsqueeze(1)
 
 
-def preserved_region(person: Person) -> Tensor:
+def preserved_region(person: Person, *, keep_background: bool = False) -> Tensor:
     """Pixels of the photo that stay: N x 3 x H x W, 0 (mid grey) elsewhere.
 
-    Face, hair and other clothes; with DensePose also the hands: the parsing's arms where DensePose says hand.
+    Face, hair and other clothes; with DensePose also the hands: the parsing's arms where DensePose says hand. With
+    `keep_background` also the `far_background`, whose colours then fill what is left.
     """
     if person.regions is None:
         raise ValueError("person: found no parsing, wanted one: the preserved region comes from it")
     mask = person.regions.face + person.regions.other_clothes
     if person.densepose is not None:
         mask = mask + person.regions.arms * _parts_mask(person.densepose, DENSEPOSE_HANDS)
-    return person.photo * mask
+    if not keep_background:
+        return person.photo * mask
+    background = far_background(person.regions, person.densepose)
+    return torch.where(mask > 0, person.photo, extended(person.photo, background))
 
 
-def tutor_generator_input(person: Person, warped: Tensor, warped_mask: Tensor, region: Tensor | None = None) -> Tensor:
+def far_background(regions: Regions, densepose: Tensor | None) -> Tensor:
+    """Background that is not near the garment or the arms: N x 1 x H x W, 0 or 1.
+
+    Near is 12 pixels at a height of 256, so that the rest tells little of the garment's outline. With DensePose,
+    background is only what both call so.
+    """
+    background, changing = regions.background, regions.garment + regions.arms
+    if densepose is not None:
+        background = background * (densepose == 0).unsqueeze(1)
+        changing = changing + _parts_mask(densepose, DENSEPOSE_ARMS)
+    margin = _pixels(BACKGROUND_MARGIN, changing.shape[-2])
+    near = F.max_pool2d(changing, 2 * margin + 1, stride=1, padding=margin)
+    return background * (near == 0)
+
+
+def extended(image: Tensor, known: Tensor) -> Tensor:
+    """Fill what is unknown of an image with the colours around it, smoothly: "pull-push" over halved sizes.
+
+    Args:
+        image: N x C x H x W.
+        known: N x 1 x H x W, 0 or 1. An image of which nothing is known becomes 0.
+    """
+    if known.shape[-2:] == (1, 1):
+        return image * known
+    weighted, weight = (F.avg_pool2d(part, 2, ceil_mode=True) for part in (image * known, known))
+    coarser = extended(weighted / weight.clamp(min=1 / 8), (weight > 0).to(image.dtype))
+    return torch.where(known > 0, image, F.interpolate(coarser, size=known.shape[-2:], mode="bilinear"))
+
+
+def tutor_generator_input(
+    person: Person,
+    warped: Tensor,
+    warped_mask: Tensor,
+    region: Tensor | None = None,
+    *,
+    keep_background: bool = False,
+) -> Tensor:
     """Input of the tutor's generator: preserved region, warped garment and mask, arms outside the garment.
 
     Args:
@@ -90,8 +135,9 @@ def tutor_generator_input(person: Person, warped: Tensor, warped_mask: Tensor, r
         warped: N x 3 x H x W warped garment.
         warped_mask: N x 1 x H x W warped garment mask.
         region: N x 1 x H x W, what counts as the garment for the arms; by default the warped mask.
+        keep_background: as in `preserved_region`.
     """
-    parts = [preserved_region(person), warped, warped_mask]
+    parts = [preserved_region(person, keep_background=keep_background), warped, warped_mask]
     if person.densepose is not None:
         covered = warped_mask if region is None else region
         parts.append(_parts_mask(person.densepose, DENSEPOSE_ARMS) * (1 - covered))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+BACKGROUND = frozenset({0})  # of every scheme; the neck too, in the published VITON labels
 DENSEPOSE_PARTS = 25  # part index 0 (background) .. 24
 DENSEPOSE_HANDS = (3, 4)
 DENSEPOSE_ARMS = tuple(range(15, 23))
@@ -19,7 +20,7 @@ class LabelScheme:
     Attributes:
         name: short name, as recorded in runs.
         folder_suffix: how a parsing folder of this scheme ends: ``train_label`` + suffix.
-        highest: largest valid label; every value from 0 to it is valid.
+        highest: largest valid label; every value from 0 (background) to it is valid.
         garment: the garment that is exchanged.
         face: face, hair and what is worn there; always preserved.
         other_clothes: clothes (and bare legs) that are preserved.
@@ -67,6 +68,7 @@ class Regions:
     face: Tensor
     other_clothes: Tensor
     arms: Tensor
+    background: Tensor
 
 
 def regions_of(parsing: Tensor, scheme: LabelScheme) -> Regions:
@@ -80,4 +82,5 @@ def regions_of(parsing: Tensor, scheme: LabelScheme) -> Regions:
         face=mask(scheme.face),
         other_clothes=mask(scheme.other_clothes),
         arms=mask(scheme.arms),
+        background=mask(BACKGROUND),
     )

@@ -31,6 +31,7 @@ from tryon.engine.checkpoints import (
 from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
+from tryon.engine.norms import settle_norms
 from tryon.engine.precision import autocast, check_precision, gradient_scaler, lower_frozen, may_overflow
 from tryon.engine.recompute import recompute_activations
 from tryon.engine.record import RUN_FILE, data_hash, run_record
@@ -125,7 +126,15 @@ class _Run:
         config, data = self.config, self.data
         perceptual = PerceptualLoss(config.perceptual_weights, config.width)
         assert data.scheme is not None  # a train split has parsing
-        recipe = Recipe(config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name)
+        recipe = Recipe(
+            config.init or config.out,
+            data.size,
+            config.width,
+            data.has_densepose,
+            data.scheme.name,
+            keep_background=config.keep_background,
+            copy_mask=config.copy_mask,
+        )
         stage = stage_type(recipe, perceptual).to(config.device)
         if processes() > 1:
             join_norms(stage.model)
@@ -154,6 +163,9 @@ class _Run:
             "densepose": recipe.densepose,
             "label_scheme": recipe.label_scheme,
             "perceptual": self.stage.perceptual.source,
+            "keep_background": recipe.keep_background,
+            "copy_mask": recipe.copy_mask,
+            "settle_norms": config.settle_norms,
         }
 
     def _resume(self) -> None:
@@ -211,6 +223,8 @@ class _Run:
                     self._start_half(True)
                 pictures, values = self._take_step(batches, second_half=self.step >= half)
                 self.step += 1
+                if self.step == self.steps:
+                    self._settle_norms(batches)
                 if leads():
                     self._note_step(pictures, values)
             if leads() and self.saved_step < self.step:
@@ -258,6 +272,13 @@ class _Run:
         self.scaler.step(self.optimiser)  # leaves it out by itself
         self.scaler.update()
         return {"person": sample.person.photo, "garment": sample.garment.image} | result.pictures, values
+
+    def _settle_norms(self, batches: Iterator[Sample]) -> None:
+        def forward() -> None:
+            with autocast(self.config.precision, self.config.device):
+                self.stage.step(move(next(batches), self.config.device), second_half=True)
+
+        settle_norms(self.stage.model, forward, self.config.settle_norms)
 
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
         photos = (self.data.photo_path(self.data.people[person]).name for person, _ in self.draws.at(self.step))

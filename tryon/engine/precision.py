@@ -10,9 +10,15 @@ from torch import nn
 
 from tryon.errors import InputError
 from tryon.stages import Stage
+from tryon_kernels.libraries import variants
 
 LOWERED = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALLEST_SCALE = 1.0  # of the loss: below it, what overflows are the gradients themselves
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
+    return variants().chosen in ("amx", "avx512_bf16")
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[Any]:

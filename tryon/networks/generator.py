@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -18,16 +20,32 @@ RENDERED_CHANNELS = 3
 OUTPUT_CHANNELS = RENDERED_CHANNELS + 1
 
 
+class Rendering(NamedTuple):
+    """What a generator paints.
+
+    Attributes:
+        image: N x 3 x H x W in [-1, 1].
+        composition: N x 1 x H x W in [0, 1], how much of the warped garment shows.
+        copied: N x 1 x H x W in [0, 1], how much of the image is the first three inputs; None without a copy mask.
+    """
+
+    image: Tensor
+    composition: Tensor
+    copied: Tensor | None
+
+
 class Generator(nn.Module):
     """Residual U-Net with five down and five up steps and skip connections by concatenation.
 
     `in_channels` is all that differs between tutor (8) and student (7). `width` scales the channels of every inner
-    layer; 1 is the published size.
+    layer; 1 is the published size. `copy_mask`, which the published one does not have, is one more output channel: how
+    much of the image is a copy of the input's first three.
     """
 
-    def __init__(self, in_channels: int, width: float = 1.0) -> None:
+    def __init__(self, in_channels: int, width: float = 1.0, *, copy_mask: bool = False) -> None:
         super().__init__()
         self.in_channels = in_channels
+        self.copy_mask = copy_mask
         channels = [scaled_channels(count, width) for count in GENERATOR_CHANNELS]
         innermost = len(channels) - 1
         self.down = nn.ModuleList(
@@ -37,13 +55,13 @@ class Generator(nn.Module):
         self.up = nn.ModuleList([_up_step(channels[innermost], channels[innermost - 1])])
         for depth in range(innermost - 1, 0, -1):
             self.up.append(_up_step(2 * channels[depth], channels[depth - 1]))
-        self.up.append(nn.Sequential(_upsampling(), convolution(2 * channels[0], OUTPUT_CHANNELS)))
+        self.up.append(nn.Sequential(_upsampling(), convolution(2 * channels[0], OUTPUT_CHANNELS + copy_mask)))
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """N x in_channels x H x W, any H, W >= 1, to the rendered image and the composition mask.
+    def forward(self, inputs: Tensor) -> Rendering:
+        """N x in_channels x H x W, any H, W >= 1, to the rendered image and its masks.
 
-        Rendered: N x 3 x H x W in [-1, 1]; mask: N x 1 x H x W in [0, 1]. The input is padded with zeros at the
-        bottom and right to multiples of 32, at least 64, and the result cropped back.
+        The input is padded with zeros at the bottom and right to multiples of 32, at least 64, and the result cropped
+        back.
         Raises InputError on a wrong shape.
         """
         height, width = inputs.shape[-2:]
@@ -56,7 +74,11 @@ class Generator(nn.Module):
         for up in self.up[1:]:
             features = up(torch.cat((skips.pop(), features), dim=1))
         output = at_least_float32(features[:, :, :height, :width])
-        return output[:, :RENDERED_CHANNELS].tanh(), output[:, RENDERED_CHANNELS:].sigmoid()
+        painted, masks = output[:, :RENDERED_CHANNELS].tanh(), output[:, RENDERED_CHANNELS:].sigmoid()
+        if not self.copy_mask:
+            return Rendering(painted, masks, None)
+        composition, copied = masks.split(1, dim=1)
+        return Rendering(painted + copied * (inputs[:, :RENDERED_CHANNELS] - painted), composition, copied)
 
 
 def compose(

@@ -20,7 +20,7 @@ class JointBatchNorm2d(nn.BatchNorm2d):
     What torch's SyncBatchNorm is on GPUs, on any device. Running statistics are the same bits in every process.
     """
 
-    momentum: float
+    momentum: float | None  # None for the mean of all batches
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -32,8 +32,9 @@ class JointBatchNorm2d(nn.BatchNorm2d):
         output, mean, variance = _Normalised.apply(features, self.weight, self.bias, self.eps)
         count = processes() * features.numel() // self.num_features
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * (count / (count - 1)), share)
         return output
 
 

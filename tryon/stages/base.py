@@ -28,6 +28,8 @@ class Recipe:
         width: channel scale of the networks.
         densepose: whether the data has DensePose.
         label_scheme: the data's parsing scheme.
+        keep_background: whether the tutor's generator sees the background that stays.
+        copy_mask: whether the generators copy where they need not paint.
     """
 
     init: Path
@@ -35,6 +37,8 @@ class Recipe:
     width: float
     densepose: bool
     label_scheme: str
+    keep_background: bool = False
+    copy_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,17 +97,19 @@ class Stage(ABC, nn.Module):
 
     def record(self, step: int) -> ModelRecord:
         """The model record to save beside the weights."""
-        recipe = self.recipe
+        recipe, is_tutor, paints = self.recipe, self.model.role == "tutor", self.model.generator is not None
         return ModelRecord(
             role=self.model.role,
             width=recipe.width,
             size=recipe.size,
-            densepose=recipe.densepose and self.model.role == "tutor",
-            generator=self.model.generator is not None,
+            densepose=recipe.densepose and is_tutor,
+            generator=paints,
             label_scheme=recipe.label_scheme,
             perceptual=self.perceptual.source,
             stage=self.name,
             step=step,
+            keep_background=recipe.keep_background and is_tutor and paints,
+            copy_mask=recipe.copy_mask and paints,
         )
 
 
@@ -120,6 +126,14 @@ def load_earlier(recipe: Recipe, stage: str) -> TryOnModel:
         raise InputError(
             f"{folder}: found a model of {record.label_scheme} labels, wanted {recipe.label_scheme} as the data has"
         )
+    for option in ("keep_background", "copy_mask") if record.generator else ():
+        trained, asked = getattr(record, option), getattr(recipe, option)
+        if trained != asked:
+            found, wanted = (("with" if flag else "without") for flag in (trained, asked))
+            raise InputError(
+                f"{folder}: found a {record.role} trained {found} --{option.replace('_', '-')},"
+                f" wanted one {wanted} as was asked for"
+            )
     return model
 
 

@@ -109,7 +109,7 @@ class StudentStage(DistilledStage):
 
     def __init__(self, recipe: Recipe, perceptual: PerceptualLoss) -> None:
         super().__init__(recipe, perceptual)
-        self.model = Student(width=recipe.width, generator=True)
+        self.model = Student(width=recipe.width, generator=True, copy_mask=recipe.copy_mask)
         self.model.warp.load_state_dict(load_earlier(recipe, StudentWarp.name).warp.state_dict())
 
     def step(self, sample: Sample, second_half: bool) -> StepResult:

@@ -38,7 +38,13 @@ class TutorStage(Stage):
 
     def __init__(self, recipe: Recipe, perceptual: PerceptualLoss) -> None:
         super().__init__(recipe, perceptual)
-        self.model = Tutor(width=recipe.width, densepose=recipe.densepose, generator=True)
+        self.model = Tutor(
+            width=recipe.width,
+            densepose=recipe.densepose,
+            generator=True,
+            copy_mask=recipe.copy_mask,
+            keep_background=recipe.keep_background,
+        )
         self.model.warp.load_state_dict(load_earlier(recipe, TutorWarp.name).warp.state_dict())
 
     def step(self, sample: Sample, second_half: bool) -> StepResult:

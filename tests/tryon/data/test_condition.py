@@ -8,6 +8,8 @@ import torch
 
 from tryon.data.condition import (
     condition_channels,
+    extended,
+    far_background,
     pose_maps,
     preserved_region,
     tutor_condition,
@@ -63,6 +65,52 @@ def test_what_is_preserved_is_face_clothes_and_hands_of_the_photo(people: Person
     assert hands.sum() > 0
     torch.testing.assert_close(kept, people.photo * mask)
     assert (kept * people.regions.garment == 0).all()
+
+
+def test_with_the_background_what_is_not_preserved_is_filled_with_its_colours(people: Person) -> None:
+    assert people.regions is not None
+    kept, without = (preserved_region(people, keep_background=flag) for flag in (True, False))
+    background = far_background(people.regions, people.densepose)
+    preserved = (without != 0).any(dim=1, keepdim=True) | (background > 0)
+    torch.testing.assert_close(kept * preserved, people.photo * preserved)
+    torch.testing.assert_close(kept, torch.where(preserved, people.photo, extended(people.photo, background)))
+
+
+def test_extending_an_image_keeps_what_is_known_and_goes_smoothly_on_from_it() -> None:
+    rows = torch.linspace(-1, 1, 50)[:, None].expand(1, 3, 50, 37)
+    known = torch.ones(1, 1, 50, 37)
+    known[:, :, 10:30, 8:30] = 0
+    filled = extended(rows * known + 77 * (1 - known), known)
+    assert torch.equal(filled * known, rows * known)
+    # Between the colours at the hole's edges, and at most half the hole's height from the right one.
+    assert rows[0, 0, 8, 0] <= filled.min(dim=3).values[0, 0, 10:30].min()
+    assert (filled - rows).abs().max() < 10 * 2 / 49
+
+
+def test_nothing_known_extends_to_mid_grey() -> None:
+    assert not extended(torch.ones(2, 3, 7, 5), torch.zeros(2, 1, 7, 5)).any()
+
+
+def test_the_background_that_is_kept_is_far_from_garment_and_arms(people: Person) -> None:
+    assert people.regions is not None
+    assert people.densepose is not None
+    background = far_background(people.regions, people.densepose)
+    body = (people.densepose > 0).unsqueeze(1)
+    arms = torch.isin(people.densepose, torch.arange(15, 23)).unsqueeze(1)
+    changing = (people.regions.garment > 0) | (people.regions.arms > 0) | arms
+    for number, row, column in (background[:, 0] == 1).nonzero().tolist():
+        assert not body[number, 0, row, column]
+        nearby = changing[number, 0, max(0, row - 3) : row + 4, max(0, column - 3) : column + 4]
+        assert not nearby.any()  # 12 pixels at a height of 256
+    beyond = (people.regions.background > 0) & ~body
+    assert background.sum() > 0.5 * beyond.sum()
+
+
+def test_without_densepose_the_background_is_the_parsings(people: Person) -> None:
+    assert people.regions is not None
+    none = torch.zeros_like(people.regions.background)
+    nothing_worn = replace(people.regions, garment=none, arms=none)
+    assert torch.equal(far_background(nothing_worn, None), people.regions.background)
 
 
 def test_the_arm_channel_is_the_arms_that_the_warped_garment_leaves_free(people: Person) -> None:

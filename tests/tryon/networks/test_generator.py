@@ -17,7 +17,7 @@ def test_at_width_1_it_has_the_published_number_of_parameters(in_channels, param
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (1, 1), (33, 130)])
 def test_any_size_gives_a_picture_in_minus_1_to_1_and_a_mask_in_0_to_1(size):
-    rendered, mask = Generator(7, width=0.25)(10 * torch.randn(2, 7, *size))
+    rendered, mask, _ = Generator(7, width=0.25)(10 * torch.randn(2, 7, *size))
     assert rendered.shape == (2, 3, *size)
     assert mask.shape == (2, 1, *size)
     assert rendered.abs().max() <= 1
@@ -26,7 +26,7 @@ def test_any_size_gives_a_picture_in_minus_1_to_1_and_a_mask_in_0_to_1(size):
 
 
 def test_a_single_sample_of_a_single_pixel_can_be_trained_on():
-    rendered, mask = Generator(7, SMALL).train()(torch.randn(1, 7, 1, 1))
+    rendered, mask, _ = Generator(7, SMALL).train()(torch.randn(1, 7, 1, 1))
     assert rendered.isfinite().all()
     assert mask.isfinite().all()
 
@@ -43,7 +43,7 @@ def test_width_scales_every_inner_channel_count_and_nothing_else():
 def test_a_gradient_reaches_every_parameter_and_the_input():
     network = Generator(7, SMALL)
     inputs = torch.randn(2, 7, 64, 64, requires_grad=True)
-    rendered, mask = network(inputs)
+    rendered, mask, _ = network(inputs)
     (rendered.square().sum() + mask.sum()).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
@@ -51,10 +51,26 @@ def test_a_gradient_reaches_every_parameter_and_the_input():
     assert inputs.grad.abs().sum() > 0
 
 
+def test_with_a_copy_mask_the_image_is_painted_but_for_what_is_copied_of_the_first_three_channels():
+    painting, copying = Generator(7, SMALL), Generator(7, SMALL, copy_mask=True)
+    name = "up.4.1.weight"
+    state = copying.state_dict()
+    assert state[name].shape[0] == painting.state_dict()[name].shape[0] + 1
+    painting.load_state_dict(state | {name: state[name][:4]})
+    inputs = torch.randn(2, 7, 50, 37)
+    painted, composition, nothing = painting.eval()(inputs)
+    rendered, same_composition, copied = copying.eval()(inputs)
+    assert nothing is None
+    assert copied.shape == (2, 1, 50, 37)
+    assert 0 < copied.min() < copied.max() < 1
+    torch.testing.assert_close(rendered, copied * inputs[:, :3] + (1 - copied) * painted)
+    torch.testing.assert_close(same_composition, composition)
+
+
 def test_under_bfloat16_autocast_the_pictures_come_out_in_float32():
     network = Generator(7, SMALL)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rendered, mask = network(torch.randn(2, 7, 64, 64))
+        rendered, mask, _ = network(torch.randn(2, 7, 64, 64))
     assert rendered.dtype == mask.dtype == torch.float32
 
 
