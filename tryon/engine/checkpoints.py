@@ -29,12 +29,14 @@ class Checkpoint:
         model: state dict of the stage's model.
         optimiser: state dict of the optimiser.
         settings: what the run was asked for; a run resumes only with the same.
+        average: state dict of the model's moving average, where the run keeps one.
     """
 
     step: int
     model: dict[str, Any]
     optimiser: dict[str, Any]
     settings: dict[str, Any]
+    average: dict[str, Any] | None = None
 
 
 def checkpoint_files(folder: Path) -> dict[int, Path]:

@@ -18,6 +18,7 @@ from tryon.config import TrainConfig, check_training_size
 from tryon.data.folder import TryOnFolder
 from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
+from tryon.engine.average import MovingAverage
 from tryon.engine.board import check_tensorboard
 from tryon.engine.checkpoints import (
     Checkpoint,
@@ -110,6 +111,7 @@ class _Run:
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
+        self.average = None if config.average is None else MovingAverage(self.stage.model, config.average)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.settings = self._settings()
         self.step = self.saved_step = 0
@@ -132,6 +134,7 @@ class _Run:
             "steps": self.steps,
             "batch": config.batch,
             "learning_rate": self.learning_rate,
+            "average": config.average,
             "precision": config.precision,
             "seed": config.seed,
             "samples": len(self.data.people),
@@ -152,6 +155,9 @@ class _Run:
         check_settings(self.folder, checkpoint.settings, self.settings)
         load_state(self.stage.model, checkpoint.model, self.folder)
         self.optimiser.load_state_dict(checkpoint.optimiser)
+        if self.average is not None:
+            assert checkpoint.average is not None  # the settings are the same
+            load_state(self.average, checkpoint.average, self.folder)
         self.step = self.saved_step = checkpoint.step
         # A process that was killed while it saved may have left a checkpoint too many, and the model of another step.
         keep_last(self.folder, self.step, self.config.keep)
@@ -211,6 +217,8 @@ class _Run:
         if found := _not_finite((name, value.grad) for name, value in self.stage.model.named_parameters()):
             raise self._not_finite("gradient", found)
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.stage.model)
         return result, values
 
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
@@ -228,13 +236,15 @@ class _Run:
                 " what was saved before stays"
             )
         watch.sync()
-        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.settings)
+        average = None if self.average is None else self.average.state_dict()
+        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.settings, average)
         save_checkpoint(self.folder, checkpoint, self.config.keep)
         self._save_model()
         self.saved_step, self.saved_at = self.step, time.monotonic()
 
     def _save_model(self) -> None:
-        save_model(self.folder, self.stage.model, self.stage.record(self.step))
+        model = self.stage.model if self.average is None else self.average.module
+        save_model(self.folder, model, self.stage.record(self.step))
 
 
 def _not_finite(tensors: Iterable[tuple[str, Tensor | None]]) -> list[str]:
