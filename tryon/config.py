@@ -37,6 +37,7 @@ class TrainConfig:
             the model; by default the weights themselves are.
         trim: share, from 0 to below 1, of the positions that distillation leaves out: those where student and tutor
             differ most.
+        surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
         picture_every: steps between pictures, each with a checkpoint.
         checkpoint_minutes: the longest time between checkpoints.
@@ -60,6 +61,7 @@ class TrainConfig:
     workers: int = 1
     average: float | None = None
     trim: float = 0.0
+    surroundings: bool = False
     perceptual_weights: Path | None = None
     picture_every: int = 500
     checkpoint_minutes: float = 10.0

@@ -91,7 +91,7 @@ MUTANTS = (
     Mutant(STUDENT, 'half="second" if second_half else "first"', 'half="first"', STUDENT_LOSSES),
     Mutant(
         STUDENT,
-        "            sample.person.photo,\n            self.perceptual",
+        "            knowledge.target,\n            self.perceptual",
         "            knowledge.person.photo,\n            self.perceptual",
         STUDENT_LOSSES,
     ),

@@ -170,7 +170,13 @@ class TestStages:
 
 class TestResuming:
     @pytest.mark.parametrize(
-        ("stage", "options"), [("tutor-warp", {}), ("tutor-warp", {"average": 0.75}), ("student-warp", {"trim": 0.1})]
+        ("stage", "options"),
+        [
+            ("tutor-warp", {}),
+            ("tutor-warp", {"average": 0.75}),
+            ("student-warp", {"trim": 0.1}),
+            ("student-warp", {"surroundings": True}),
+        ],
     )
     def test_continues_as_if_the_run_had_not_stopped(
         self,

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tryon.config import TrainConfig, check_training_size
 from tryon.data.folder import TryOnFolder
 from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
+from tryon.data.surroundings import draw_surroundings
 from tryon.engine.average import MovingAverage
 from tryon.engine.board import check_tensorboard
 from tryon.engine.checkpoints import (
@@ -138,6 +140,7 @@ class _Run:
             "learning_rate": self.learning_rate,
             "average": config.average,
             "trim": config.trim,
+            "surroundings": config.surroundings,
             "precision": config.precision,
             "seed": config.seed,
             "samples": len(self.data.people),
@@ -190,7 +193,7 @@ class _Run:
             while self.step < self.steps and not stop.requested:
                 if self.step == half:
                     self.stage.start_half(True)
-                sample = move(next(batches), self.config.device)
+                sample = self._surrounded(move(next(batches), self.config.device))
                 result, values = self._take_step(sample, second_half=self.step >= half)
                 self.step += 1
                 watch.losses(self.step, values)
@@ -203,6 +206,11 @@ class _Run:
             if self.saved_step < self.step:
                 self._save(watch)
         stop.grant(f"{self.folder} at step {self.step} of {self.steps}; --resume goes on")
+
+    def _surrounded(self, sample: Sample) -> Sample:
+        if not self.config.surroundings:
+            return sample
+        return replace(sample, surroundings=draw_surroundings(sample.garment, self.config.seed, self.step))
 
     def _take_step(self, sample: Sample, second_half: bool) -> tuple[StepResult, dict[str, float]]:
         factor = learning_rate_factor(self.step, self.steps)

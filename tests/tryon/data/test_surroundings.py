@@ -1,0 +1,114 @@
+"""Other surroundings: what is drawn, and that the student's input and its target get the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tryon.config import TrainConfig
+from tryon.data.condition import known_background
+from tryon.data.folder import TryOnFolder
+from tryon.data.sample import Garment, Person, Sample, stack
+from tryon.data.surroundings import draw_surroundings
+from tryon.engine import loop, train_stage
+from tryon.losses import PerceptualLoss
+from tryon.stages import Recipe
+from tryon.stages.student import StudentWarp
+
+BATCH = 64  # enough that every kind of surroundings is among them
+
+
+@pytest.fixture
+def sample(drawn_data: Path) -> Sample:
+    folder = TryOnFolder(drawn_data, "train")
+    return stack([folder.read_sample(folder.people[i], folder.people[i + 1]) for i in range(4)])
+
+
+@pytest.fixture
+def stage(tiny_run: Path, tiny_config: TrainConfig) -> StudentWarp:
+    recipe = Recipe(init=tiny_run, size=(64, 64), width=tiny_config.width, densepose=True, label_scheme="viton")
+    return StudentWarp(recipe, PerceptualLoss(None, tiny_config.width))
+
+
+def garments(count: int) -> Garment:
+    """Each of a colour of its own, over the whole picture."""
+    colours = torch.linspace(-1, 1, count).view(-1, 1, 1, 1)
+    return Garment(colours.expand(count, 3, 64, 48).contiguous(), torch.ones(count, 1, 64, 48))
+
+
+def test_they_are_a_function_of_seed_and_step_alone() -> None:
+    first, again = (draw_surroundings(garments(4), seed=3, step=7) for _ in range(2))
+    assert all(torch.equal(value, getattr(again, name)) for name, value in vars(first).items())
+    for other in (draw_surroundings(garments(4), seed=4, step=7), draw_surroundings(garments(4), seed=3, step=8)):
+        assert not torch.equal(first.backdrop, other.backdrop)
+        assert not torch.equal(first.cover, other.cover)
+
+
+def test_some_samples_get_a_backdrop_and_some_an_occluder_of_another_samples_garment() -> None:
+    drawn = draw_surroundings(garments(BATCH), seed=0, step=0)
+    assert 0 < drawn.exchanged.sum() < BATCH
+    assert drawn.backdrop.abs().max() <= 1
+    assert ((drawn.cover >= 0) & (drawn.cover <= 1)).all()
+    covered = drawn.cover.mean(dim=(1, 2, 3))
+    assert (covered == 0).any()
+    assert (covered > 0).any()
+    assert covered.max() < 0.5
+    colours = garments(BATCH).image[:, 0, 0, 0]
+    rounding = 4 * torch.finfo(torch.float32).eps  # a weighted sum, by the sum of its weights
+    inside = [drawn.occluder[i, 0][drawn.cover[i, 0] == 1] - colours[i - 1] for i in range(BATCH)]
+    assert any(len(difference) > 0 and difference.abs().max() <= rounding for difference in inside)
+
+
+def test_input_and_target_differ_outside_fake_garment_and_person_in_nothing(stage: StudentWarp, sample: Sample) -> None:
+    surroundings = draw_surroundings(sample.garment, seed=0, step=1)
+    assert surroundings.exchanged.any()
+    assert surroundings.cover.any()
+    known = stage.tutor_knowledge(replace(sample, surroundings=surroundings))
+    plain = stage.tutor_knowledge(sample)
+    background = known_background(sample.person) * (known.fake_mask == 0)
+    same = ((background > 0) | (surroundings.cover == 1)).expand_as(known.target)
+    torch.testing.assert_close(known.person.photo[same], known.target[same])
+    person = ((known_background(sample.person) == 0) & (surroundings.cover == 0)).expand_as(known.target)
+    assert torch.equal(known.person.photo[person], plain.person.photo[person])
+    assert torch.equal(known.target[person], sample.person.photo[person])
+
+
+def test_without_them_the_student_sees_the_fake_image_and_is_to_render_the_photo(
+    stage: StudentWarp, sample: Sample
+) -> None:
+    known = stage.tutor_knowledge(sample)
+    assert torch.equal(known.person.photo, stage.tutor(sample.person, sample.other).image)
+    assert known.target is sample.person.photo
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_training_shows_the_student_those_of_its_step_where_it_is_asked_to(
+    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    seen = []
+    take_step = loop._Run._take_step
+
+    def noted(run, sample, second_half):
+        seen.append(sample)
+        return take_step(run, sample, second_half=second_half)
+
+    monkeypatch.setattr(loop._Run, "_take_step", noted)
+    train_stage("student-warp", replace(tiny_config, init=tiny_run, out=tmp_path, seed=5, surroundings=wanted))
+    for step, sample in enumerate(seen):
+        if wanted:
+            expected = draw_surroundings(sample.garment, 5, step)
+            assert all(torch.equal(value, getattr(expected, name)) for name, value in vars(sample.surroundings).items())
+        else:
+            assert sample.surroundings is None
+
+
+def test_where_densepose_sees_a_person_there_is_no_background(sample: Sample) -> None:
+    person: Person = sample.person
+    assert person.regions is not None
+    assert person.densepose is not None
+    background = known_background(person)
+    assert torch.equal(background.bool(), person.regions.background.bool() & (person.densepose == 0).unsqueeze(1))
+    assert torch.equal(known_background(replace(person, densepose=None)), person.regions.background)
