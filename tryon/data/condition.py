@@ -69,17 +69,6 @@ def _parts_mask(densepose: Tensor, parts: tuple[int, ...]) -> Tensor:
     return torch.isin(densepose, torch.tensor(parts, device=densepose.device)).float().unsqueeze(1)
 
 
-def known_background(person: Person) -> Tensor:
-    """Where there is certainly no person, N x 1 x H x W of 0 and 1: what parsing, and DensePose if there is, call so.
-
-    Parsing alone calls necks background.
-    """
-    if person.regions is None:
-        raise ValueError("person: found no parsing, wanted one: the background comes from it")
-    background = person.regions.background
-    return background if person.densepose is None else background * (person.densepose == 0).unsqueeze(1)
-
-
 def preserved_region(person: Person) -> Tensor:
     """Pixels of the photo that stay: N x 3 x H x W, 0 (mid grey) elsewhere.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BACKGROUND = 0  # in every scheme
+BACKGROUND = frozenset({0})  # of every scheme; the neck too, in the published VITON labels
 DENSEPOSE_PARTS = 25  # part index 0 (background) .. 24
 DENSEPOSE_HANDS = (3, 4)
 DENSEPOSE_ARMS = tuple(range(15, 23))
@@ -82,5 +82,5 @@ def regions_of(parsing: Tensor, scheme: LabelScheme) -> Regions:
         face=mask(scheme.face),
         other_clothes=mask(scheme.other_clothes),
         arms=mask(scheme.arms),
-        background=mask(frozenset({BACKGROUND})),
+        background=mask(BACKGROUND),
     )

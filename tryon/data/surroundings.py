@@ -1,4 +1,4 @@
-"""Other surroundings for a batch of people: a backdrop behind them, a bag and strands of hair before them."""
+"""Other surroundings for a batch of people: another background behind them, a bag and strands of hair before them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tryon.data.sample import Garment, Surroundings
+from tryon.data.sample import Garment, Person, Sample, Surroundings
 
 BACKDROP_SHARE = 0.5  # of samples; the others keep the background of their photo
-BACKDROP_CELLS = 3  # a side: so many colours run into each other
 BAG_SHARE = 0.5
 BAG_SCALE = (0.2, 0.5)  # of the frame
 STRANDS_SHARE = 0.5
@@ -23,8 +22,9 @@ Draw = Callable[..., Tensor]
 """Uniform numbers for each sample: (low, high, *shape) to N x shape."""
 
 
-def draw_surroundings(garment: Garment, seed: int, step: int) -> Surroundings:
-    """Surroundings of a batch: a pure function of its garments, seed and step."""
+def draw_surroundings(sample: Sample, seed: int, step: int) -> Surroundings:
+    """Surroundings of a batch: a pure function of the batch, seed and step."""
+    garment = sample.garment
     count, _, height, width = garment.image.shape
     generator = np.random.default_rng([seed, step, count])
 
@@ -34,13 +34,29 @@ def draw_surroundings(garment: Garment, seed: int, step: int) -> Surroundings:
     def some(share: float) -> Tensor:
         return (draw(0, 1, 1, 1, 1) < share).float()
 
-    colours = draw(-1, 1, 3, BACKDROP_CELLS, BACKDROP_CELLS)
-    backdrop = F.interpolate(colours, size=(height, width), mode="bilinear", align_corners=True)
     bag, bag_cover = _bag(garment, draw)
     strands_cover = _strands(height, width, draw) * some(STRANDS_SHARE)
     occluder = torch.lerp(bag, draw(-1, 1, 3, 1, 1), strands_cover)
     cover = torch.maximum(bag_cover * some(BAG_SHARE), strands_cover)
-    return Surroundings(backdrop, some(BACKDROP_SHARE), occluder, cover)
+    return Surroundings(_backdrop(sample.person), some(BACKDROP_SHARE), occluder, cover)
+
+
+def known_background(person: Person) -> Tensor:
+    """Where there is certainly no person, N x 1 x H x W of 0 and 1: what parsing, and DensePose if there is, call so.
+
+    Parsing alone calls necks background.
+    """
+    if person.regions is None:
+        raise ValueError("person: found no parsing, wanted one: the background comes from it")
+    background = person.regions.background
+    return background if person.densepose is None else background * (person.densepose == 0).unsqueeze(1)
+
+
+def _backdrop(person: Person) -> Tensor:
+    """The background of the sample before; where that has a person, its mean colour."""
+    known = known_background(person)
+    mean = (person.photo * known).sum(dim=(2, 3), keepdim=True) / known.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    return torch.where(known > 0, person.photo, mean).roll(1, 0)
 
 
 def _bag(garment: Garment, draw: Draw) -> tuple[Tensor, Tensor]:

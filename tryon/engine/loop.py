@@ -210,7 +210,7 @@ class _Run:
     def _surrounded(self, sample: Sample) -> Sample:
         if not self.config.surroundings:
             return sample
-        return replace(sample, surroundings=draw_surroundings(sample.garment, self.config.seed, self.step))
+        return replace(sample, surroundings=draw_surroundings(sample, self.config.seed, self.step))
 
     def _take_step(self, sample: Sample, second_half: bool) -> tuple[StepResult, dict[str, float]]:
         factor = learning_rate_factor(self.step, self.steps)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tryon.data.condition import known_background
 from tryon.data.sample import Person, Sample
+from tryon.data.surroundings import known_background
 from tryon.losses import (
     PerceptualLoss,
     better_tutor_weights,

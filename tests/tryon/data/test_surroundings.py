@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tryon.config import TrainConfig
-from tryon.data.condition import known_background
 from tryon.data.folder import TryOnFolder
+from tryon.data.labels import Regions
 from tryon.data.sample import Garment, Person, Sample, stack
-from tryon.data.surroundings import draw_surroundings
+from tryon.data.surroundings import draw_surroundings, known_background
 from tryon.engine import loop, train_stage
 from tryon.losses import PerceptualLoss
 from tryon.stages import Recipe
@@ -33,37 +33,48 @@ def stage(tiny_run: Path, tiny_config: TrainConfig) -> StudentWarp:
     return StudentWarp(recipe, PerceptualLoss(None, tiny_config.width))
 
 
-def garments(count: int) -> Garment:
-    """Each of a colour of its own, over the whole picture."""
-    colours = torch.linspace(-1, 1, count).view(-1, 1, 1, 1)
-    return Garment(colours.expand(count, 3, 64, 48).contiguous(), torch.ones(count, 1, 64, 48))
+def coloured(count: int) -> Sample:
+    """Photos of nobody and garments over the whole picture, each sample of a colour of its own."""
+    colours = torch.linspace(-1, 1, count).view(-1, 1, 1, 1).expand(count, 3, 64, 48).contiguous()
+    nothing, all_over = torch.zeros(count, 1, 64, 48), torch.ones(count, 1, 64, 48)
+    person = Person(colours, Regions(nothing, nothing, nothing, nothing, all_over), None, None)
+    garment = Garment(colours, all_over)
+    return Sample(person, garment, garment)
 
 
-def test_they_are_a_function_of_seed_and_step_alone() -> None:
-    first, again = (draw_surroundings(garments(4), seed=3, step=7) for _ in range(2))
+def test_they_are_a_function_of_batch_seed_and_step_alone() -> None:
+    first, again = (draw_surroundings(coloured(4), seed=3, step=7) for _ in range(2))
     assert all(torch.equal(value, getattr(again, name)) for name, value in vars(first).items())
-    for other in (draw_surroundings(garments(4), seed=4, step=7), draw_surroundings(garments(4), seed=3, step=8)):
-        assert not torch.equal(first.backdrop, other.backdrop)
+    for other in (draw_surroundings(coloured(4), seed=4, step=7), draw_surroundings(coloured(4), seed=3, step=8)):
         assert not torch.equal(first.cover, other.cover)
 
 
+def test_a_backdrop_is_the_background_of_another_sample_and_its_mean_where_that_has_a_person() -> None:
+    sample = coloured(3)
+    person = torch.zeros(3, 1, 64, 48)
+    person[:, :, 10:20] = 1
+    regions = Regions(person, person, person, person, 1 - person)
+    photo = torch.where(person > 0, 9.0, sample.person.photo)
+    drawn = draw_surroundings(replace(sample, person=Person(photo, regions, None, None)), seed=0, step=0)
+    torch.testing.assert_close(drawn.backdrop, sample.person.photo.roll(1, 0))
+
+
 def test_some_samples_get_a_backdrop_and_some_an_occluder_of_another_samples_garment() -> None:
-    drawn = draw_surroundings(garments(BATCH), seed=0, step=0)
+    drawn = draw_surroundings(coloured(BATCH), seed=0, step=0)
     assert 0 < drawn.exchanged.sum() < BATCH
-    assert drawn.backdrop.abs().max() <= 1
     assert ((drawn.cover >= 0) & (drawn.cover <= 1)).all()
     covered = drawn.cover.mean(dim=(1, 2, 3))
     assert (covered == 0).any()
     assert (covered > 0).any()
     assert covered.max() < 0.5
-    colours = garments(BATCH).image[:, 0, 0, 0]
+    colours = coloured(BATCH).garment.image[:, 0, 0, 0]
     rounding = 4 * torch.finfo(torch.float32).eps  # a weighted sum, by the sum of its weights
     inside = [drawn.occluder[i, 0][drawn.cover[i, 0] == 1] - colours[i - 1] for i in range(BATCH)]
     assert any(len(difference) > 0 and difference.abs().max() <= rounding for difference in inside)
 
 
 def test_input_and_target_differ_outside_fake_garment_and_person_in_nothing(stage: StudentWarp, sample: Sample) -> None:
-    surroundings = draw_surroundings(sample.garment, seed=0, step=1)
+    surroundings = draw_surroundings(sample, seed=0, step=1)
     assert surroundings.exchanged.any()
     assert surroundings.cover.any()
     known = stage.tutor_knowledge(replace(sample, surroundings=surroundings))
@@ -99,7 +110,7 @@ def test_training_shows_the_student_those_of_its_step_where_it_is_asked_to(
     train_stage("student-warp", replace(tiny_config, init=tiny_run, out=tmp_path, seed=5, surroundings=wanted))
     for step, sample in enumerate(seen):
         if wanted:
-            expected = draw_surroundings(sample.garment, 5, step)
+            expected = draw_surroundings(sample, 5, step)
             assert all(torch.equal(value, getattr(expected, name)) for name, value in vars(sample.surroundings).items())
         else:
             assert sample.surroundings is None
