@@ -21,6 +21,8 @@ OPTIMISER = f"{STAGES} -k optimiser"
 SECOND_HALF = f"{STAGES} -k second_half_starts"
 TRAINING = "tests/tryon/test_training.py"
 GOLDEN = "tests/tryon/test_golden.py"
+SURROUNDINGS = "tests/tryon/data/test_surroundings.py"
+AVERAGE = "tests/tryon/test_average.py"
 
 MUTANTS = (
     Mutant(BASE, "FINE_TUNED_WARP_RATE = 0.2", "FINE_TUNED_WARP_RATE = 0.5", f"{TRAINING} -k five_times_slower"),
@@ -96,6 +98,18 @@ MUTANTS = (
         STUDENT_LOSSES,
     ),
     Mutant(
+        STUDENT,
+        "return seen, surroundings.around(photo, photo, background)",
+        "return seen, photo",
+        f"{SURROUNDINGS} -k input_and_target",
+    ),
+    Mutant(
+        STUDENT,
+        "background * (1 - fake.warped.mask)",
+        "background",
+        f"{SURROUNDINGS} -k input_and_target",
+    ),
+    Mutant(
         MODELS,
         'flow.warp(garment.mask, padding_mode="zeros")',
         "flow.warp(garment.mask)",
@@ -120,6 +134,24 @@ MUTANTS = (
         "self.optimiser.load_state_dict(checkpoint.optimiser)",
         "self.optimiser.state_dict()",
         f"{TRAINING} -k as_if_the_run",
+    ),
+    Mutant(
+        LOOP,
+        "load_state(self.average, checkpoint.average, self.folder)",
+        "self.average.state_dict()",
+        f"{TRAINING} -k as_if_the_run",
+    ),
+    Mutant(
+        LOOP,
+        "model = self.stage.model if self.average is None else self.average.module",
+        "model = self.stage.model",
+        f"{AVERAGE} -k saved_model",
+    ),
+    Mutant(
+        LOOP,
+        "draw_surroundings(sample, self.config.seed, self.step)",
+        "draw_surroundings(sample, self.config.seed, 0)",
+        f"{SURROUNDINGS} -k those_of_its_step",
     ),
     Mutant(LOOP, "ADAM_BETAS = (0.5, 0.999)", "ADAM_BETAS = (0.9, 0.999)", OPTIMISER),
     Mutant(

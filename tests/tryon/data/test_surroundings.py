@@ -15,8 +15,9 @@ from tryon.data.sample import Garment, Person, Sample, stack
 from tryon.data.surroundings import draw_surroundings, known_background
 from tryon.engine import loop, train_stage
 from tryon.losses import PerceptualLoss
-from tryon.stages import Recipe
-from tryon.stages.student import StudentWarp
+from tryon.stages import Recipe, student
+from tryon.stages.base import target_garment
+from tryon.stages.student import StudentStage, StudentWarp
 
 BATCH = 64  # enough that every kind of surroundings is among them
 
@@ -83,8 +84,10 @@ def test_input_and_target_differ_outside_fake_garment_and_person_in_nothing(stag
     same = ((background > 0) | (surroundings.cover == 1)).expand_as(known.target)
     torch.testing.assert_close(known.person.photo[same], known.target[same])
     person = ((known_background(sample.person) == 0) & (surroundings.cover == 0)).expand_as(known.target)
-    assert torch.equal(known.person.photo[person], plain.person.photo[person])
     assert torch.equal(known.target[person], sample.person.photo[person])
+    fake = person | ((known.fake_mask == 1) & (surroundings.cover == 0)).expand_as(known.target)
+    assert fake.sum() > person.sum()
+    assert torch.equal(known.person.photo[fake], plain.person.photo[fake])
 
 
 def test_without_them_the_student_sees_the_fake_image_and_is_to_render_the_photo(
@@ -93,6 +96,28 @@ def test_without_them_the_student_sees_the_fake_image_and_is_to_render_the_photo
     known = stage.tutor_knowledge(sample)
     assert torch.equal(known.person.photo, stage.tutor(sample.person, sample.other).image)
     assert known.target is sample.person.photo
+
+
+def test_the_generator_is_held_to_the_photo_in_the_same_surroundings_and_the_warp_to_the_photo_itself(
+    tiny_run: Path, tiny_config: TrainConfig, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(init=tiny_run, size=(64, 64), width=tiny_config.width, densepose=True, label_scheme="viton")
+    stage = StudentStage(recipe, PerceptualLoss(None, tiny_config.width))
+    surrounded = replace(sample, surroundings=draw_surroundings(sample, seed=0, step=1))
+    targets = {}
+
+    def noted(name, original, place):
+        def call(*arguments, **options):
+            targets[name] = arguments[place]
+            return original(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(student, "generator_loss", noted("generator", student.generator_loss, 3))
+    monkeypatch.setattr(student, "better_tutor_weights", noted("warp", student.better_tutor_weights, 2))
+    stage.step(surrounded, second_half=False)
+    assert torch.equal(targets["generator"], stage.tutor_knowledge(surrounded).target)
+    assert torch.equal(targets["warp"], target_garment(sample.person)[0])
 
 
 @pytest.mark.parametrize("wanted", [False, True])
