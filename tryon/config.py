@@ -35,8 +35,6 @@ class TrainConfig:
         workers: processes that read data; 0 reads in the training process.
         average: decay a step, above 0 and below 1, of a moving average of the weights, which is then what is saved as
             the model; by default the weights themselves are.
-        trim: share, from 0 to below 1, of the positions that distillation leaves out: those where student and tutor
-            differ most.
         surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
         picture_every: steps between pictures, each with a checkpoint.
@@ -60,7 +58,6 @@ class TrainConfig:
     seed: int = 0
     workers: int = 1
     average: float | None = None
-    trim: float = 0.0
     surroundings: bool = False
     perceptual_weights: Path | None = None
     picture_every: int = 500
@@ -85,8 +82,6 @@ class TrainConfig:
             raise InputError(f"width: found {self.width:g}, wanted at most {WIDEST}")
         if self.average is not None and not 0 < self.average < 1:
             raise InputError(f"average: found {self.average:g}, wanted a decay above 0 and below 1")
-        if not 0 <= self.trim < 1:
-            raise InputError(f"trim: found {self.trim:g}, wanted a share from 0 to below 1")
         if not 0 <= self.seed < SEEDS:
             raise InputError(f"seed: found {self.seed}, wanted 0 to 2^64 - 1")
         if self.workers < 0:

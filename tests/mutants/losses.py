@@ -23,12 +23,11 @@ MUTANTS = (
     Mutant(DISTILLATION, "other.condition_features.detach()", "other.condition_features", OF_DISTILLATION),
     Mutant(
         DISTILLATION,
-        "terms.append((k + 1) * _weighted_mean(distance, weights, trim))",
-        "terms.append(_weighted_mean(distance, weights, trim))",
+        "terms.append((k + 1) * _weighted_mean(distance, weights))",
+        "terms.append(_weighted_mean(distance, weights))",
         OF_DISTILLATION,
     ),
     Mutant(DISTILLATION, "FIRST_FLOW_LEVEL = 2", "FIRST_FLOW_LEVEL = 1", OF_DISTILLATION),
-    Mutant(DISTILLATION, "largest=False", "largest=True", f"{OF_DISTILLATION} -k trim"),
     Mutant(DISTILLATION, "weights.sum().clamp(min=1)", "len(weights)", OF_DISTILLATION),
     Mutant(
         DISTILLATION,

@@ -174,7 +174,6 @@ class TestResuming:
         [
             ("tutor-warp", {}),
             ("tutor-warp", {"average": 0.75}),
-            ("student-warp", {"trim": 0.1}),
             ("student-warp", {"surroundings": True}),
         ],
     )
@@ -394,9 +393,6 @@ def damage_file(path: Path, how: str) -> None:
         ({"average": 1.0}, "average: found 1, wanted a decay above 0 and below 1"),
         ({"average": 0.0}, "average: found 0, wanted"),
         ({"average": math.nan}, "average: found nan, wanted"),
-        ({"trim": 1.0}, "trim: found 1, wanted a share from 0 to below 1"),
-        ({"trim": -0.1}, "trim: found -0.1, wanted"),
-        ({"trim": math.nan}, "trim: found nan, wanted"),
         ({"seed": -1}, "seed: found -1, wanted 0 to"),
         ({"seed": 1 << 64}, "seed: found 18446744073709551616"),
         ({"precision": "fp8"}, "precision: found 'fp8'"),

@@ -31,7 +31,6 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--learning-rate", type=float, metavar="R", help="(default: the published rate)")
     parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
     parser.add_argument("--average", type=float, metavar="D", help="save a moving average that keeps D a step")
-    parser.add_argument("--trim", type=float, metavar="T", help="share of positions that distillation leaves out")
     parser.add_argument(
         "--surroundings", action="store_true", help="show the student other backgrounds and occluders, to be kept"
     )

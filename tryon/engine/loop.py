@@ -122,9 +122,7 @@ class _Run:
         config, data = self.config, self.data
         perceptual = PerceptualLoss(config.perceptual_weights, config.width)
         assert data.scheme is not None  # a train split has parsing
-        recipe = Recipe(
-            config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name, config.trim
-        )
+        recipe = Recipe(config.init or config.out, data.size, config.width, data.has_densepose, data.scheme.name)
         stage = stage_type(recipe, perceptual).to(config.device)
         lower_frozen(stage, config.precision)
         # torch documents memory_format here; its annotations leave it out.
@@ -139,7 +137,6 @@ class _Run:
             "batch": config.batch,
             "learning_rate": self.learning_rate,
             "average": config.average,
-            "trim": config.trim,
             "surroundings": config.surroundings,
             "precision": config.precision,
             "seed": config.seed,

@@ -23,48 +23,35 @@ def better_tutor_weights(tutor_warped: Tensor, student_warped: Tensor, target: T
         return (tutor_error < student_error).float()
 
 
-def feature_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor, trim: float = 0.0) -> Tensor:
+def feature_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor) -> Tensor:
     """Mean squared difference of the condition features, level k of K by 0.04 (K - k), over the weighted samples."""
     levels = len(student.levels)
     terms = []
     for k, (own, other) in enumerate(zip(student.levels, tutor.levels, strict=True)):
         difference = at_least_float32(own.condition_features) - at_least_float32(other.condition_features.detach())
-        terms.append(FEATURE_WEIGHT * (levels - k) * _weighted_mean(difference.square(), weights, trim))
+        terms.append(FEATURE_WEIGHT * (levels - k) * _weighted_mean(difference.square(), weights))
     return torch.stack(terms).sum()
 
 
-def flow_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor, trim: float = 0.0) -> Tensor:
+def flow_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor) -> Tensor:
     """Mean Euclidean distance of the sampling maps, level k >= 2 by k + 1, over the weighted samples."""
     terms = []
     for k, (own, other) in enumerate(zip(student.levels, tutor.levels, strict=True)):
         if k >= FIRST_FLOW_LEVEL:
             difference = own.sampling_map - other.sampling_map.detach()
-            distance = torch.linalg.vector_norm(difference, dim=1, keepdim=True)
-            terms.append((k + 1) * _weighted_mean(distance, weights, trim))
+            distance = torch.linalg.vector_norm(difference, dim=1)
+            terms.append((k + 1) * _weighted_mean(distance, weights))
     return torch.stack(terms).sum()
 
 
-def distillation_loss(
-    student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor, trim: float = 0.0
-) -> dict[str, Tensor]:
-    """Both terms by name, weighted; their sum is the loss. `weights` are those of `better_tutor_weights`.
-
-    `trim` is the share of each sample's positions, level by level those where student and tutor differ most, that are
-    left out of the means: there the tutor is least to be trusted (Depth Anything V2 leaves out a tenth of its labels).
-    """
+def distillation_loss(student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor) -> dict[str, Tensor]:
+    """Both terms by name, weighted; their sum is the loss. `weights` are those of `better_tutor_weights`."""
     return {
-        "features": feature_distillation(student, tutor, weights, trim),
-        "flow": flow_distillation(student, tutor, weights, trim),
+        "features": feature_distillation(student, tutor, weights),
+        "flow": flow_distillation(student, tutor, weights),
     }
 
 
-def _weighted_mean(values: Tensor, weights: Tensor, trim: float) -> Tensor:
-    """Mean over each sample (N x C x h x w), then over the samples of weight 1; 0 where there are none.
-
-    Of the h x w positions the share `trim` of the largest, by the mean of their channels, is left out.
-    """
-    if trim:
-        positions = values.mean(dim=1).flatten(1)
-        kept = positions.shape[1] - int(trim * positions.shape[1])
-        values = positions.topk(kept, dim=1, largest=False, sorted=False).values
+def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean over everything but the batch, then over the samples of weight 1; 0 where there are none."""
     return (values.flatten(1).mean(dim=1) * weights).sum() / weights.sum().clamp(min=1)

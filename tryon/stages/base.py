@@ -28,7 +28,6 @@ class Recipe:
         width: channel scale of the networks.
         densepose: whether the data has DensePose.
         label_scheme: the data's parsing scheme.
-        trim: share of the positions that distillation leaves out.
     """
 
     init: Path
@@ -36,7 +35,6 @@ class Recipe:
     width: float
     densepose: bool
     label_scheme: str
-    trim: float = 0.0
 
 
 @dataclass(frozen=True)

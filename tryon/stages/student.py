@@ -66,8 +66,7 @@ class DistilledStage(Stage):
         losses = warp_terms(warped, sample.garment, sample.person, self.perceptual)
         target, _ = target_garment(sample.person)
         weights = better_tutor_weights(knowledge.warped.garment, warped.garment, target)
-        distilled = distillation_loss(warped.flow, knowledge.warped.flow, weights, self.recipe.trim)
-        return losses | scaled(distilled, 1, "distilled")
+        return losses | scaled(distillation_loss(warped.flow, knowledge.warped.flow, weights), 1, "distilled")
 
 
 def _surrounded(sample: Sample, fake: TryOnResult) -> tuple[Tensor, Tensor]:

@@ -56,41 +56,6 @@ def test_flows_are_compared_over_the_chosen_samples_by_euclidean_distance_from_t
     assert actual.item() == pytest.approx(expected)
 
 
-def least_different(differences, trim):
-    """Each sample's mean over the positions but the share `trim` of largest, in a loop."""
-    means = []
-    for sample in differences:
-        positions = sorted(sample.ravel().tolist())
-        means.append(np.mean(positions[: len(positions) - int(trim * len(positions))]))
-    return np.mean(means)
-
-
-@pytest.mark.parametrize("trim", [0.1, 0.5])
-def test_with_a_trim_the_positions_that_differ_most_are_left_out_sample_by_sample_and_level_by_level(trim):
-    student, tutor = random_flow(1), random_flow(2)
-    features = flow = 0.0
-    for k, (own, other) in enumerate(zip(student.levels, tutor.levels, strict=True)):
-        squares = (array(own.condition_features) - array(other.condition_features)) ** 2
-        features += 0.04 * (5 - k) * least_different(squares[[0, 2]].mean(axis=1), trim)
-        if k >= 2:
-            squares = (array(own.sampling_map) - array(other.sampling_map)) ** 2
-            flow += (k + 1) * least_different(np.sqrt(squares[[0, 2]].sum(axis=1)), trim)
-    terms = distillation_loss(student, tutor, torch.tensor([1, 0, 1], dtype=torch.float64), trim)
-    assert terms["features"].item() == pytest.approx(features)
-    assert terms["flow"].item() == pytest.approx(flow)
-
-
-def test_no_gradient_reaches_the_positions_that_are_left_out():
-    student, tutor = random_flow(1), random_flow(2)
-    flow_distillation(student, tutor, torch.ones(3), trim=0.25).backward()
-    for level, other in zip(student.levels[2:], tutor.levels[2:], strict=True):
-        distance = (level.sampling_map - other.sampling_map).detach().norm(dim=1).flatten(1)
-        reached = (level.sampling_map.grad != 0).any(dim=1).flatten(1)
-        assert (reached.sum(dim=1) == distance.shape[1] * 3 // 4).all()
-        for sample, far in zip(reached, distance, strict=True):
-            assert far[sample].max() < far[~sample].min()
-
-
 def test_where_the_tutor_is_never_better_both_terms_and_their_gradients_are_zero():
     student, tutor = random_flow(1), random_flow(2)
     terms = distillation_loss(student, tutor, torch.zeros(3))
