@@ -38,6 +38,9 @@ class TrainConfig:
         device: as torch names it.
         seed: of the initial parameters and the order of the data.
         workers: processes that read data; 0 reads in the training process.
+        average: decay a step, above 0 and below 1, of a moving average of the weights, which is then what is saved as
+            the model; by default the weights themselves are.
+        surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
         picture_every: steps between pictures, each with a checkpoint.
         checkpoint_minutes: the longest time between checkpoints.
@@ -64,6 +67,8 @@ class TrainConfig:
     device: str = "cpu"
     seed: int = 0
     workers: int = 1
+    average: float | None = None
+    surroundings: bool = False
     perceptual_weights: Path | None = None
     picture_every: int = 500
     checkpoint_minutes: float = 10.0
@@ -85,6 +90,8 @@ class TrainConfig:
                 raise InputError(f"{name.replace('_', ' ')}: found {value:g}, wanted a finite number above 0")
         if self.width > WIDEST:
             raise InputError(f"width: found {self.width:g}, wanted at most {WIDEST}")
+        if self.average is not None and not 0 < self.average < 1:
+            raise InputError(f"average: found {self.average:g}, wanted a decay above 0 and below 1")
         if not 0 <= self.seed < SEEDS:
             raise InputError(f"seed: found {self.seed}, wanted 0 to 2^64 - 1")
         for name in ("workers", "settle_norms"):

@@ -27,6 +27,8 @@ OPTIONS = "tests/tryon/test_options.py"
 GOLDEN = "tests/tryon/test_golden.py"
 DISTRIBUTED = "tests/tryon/test_distributed.py"
 AS_ONE = f"{DISTRIBUTED} -k as_one_with"
+SURROUNDINGS = "tests/tryon/data/test_surroundings.py"
+AVERAGE = "tests/tryon/test_average.py"
 
 MUTANTS = (
     Mutant(BASE, "FINE_TUNED_WARP_RATE = 0.2", "FINE_TUNED_WARP_RATE = 0.5", f"{TRAINING} -k five_times_slower"),
@@ -100,9 +102,21 @@ MUTANTS = (
     Mutant(STUDENT, 'half="second" if second_half else "first"', 'half="first"', STUDENT_LOSSES),
     Mutant(
         STUDENT,
-        "            sample.person.photo,\n            self.perceptual",
+        "            knowledge.target,\n            self.perceptual",
         "            knowledge.person.photo,\n            self.perceptual",
         STUDENT_LOSSES,
+    ),
+    Mutant(
+        STUDENT,
+        "return seen, surroundings.around(photo, photo, background)",
+        "return seen, photo",
+        f"{SURROUNDINGS} -k input_and_target",
+    ),
+    Mutant(
+        STUDENT,
+        "background * (1 - fake.warped.mask)",
+        "background",
+        f"{SURROUNDINGS} -k input_and_target",
     ),
     Mutant(
         MODELS,
@@ -129,6 +143,24 @@ MUTANTS = (
         "self.optimiser.load_state_dict(checkpoint.optimiser)",
         "self.optimiser.state_dict()",
         f"{TRAINING} -k as_if_the_run",
+    ),
+    Mutant(
+        LOOP,
+        "load_state(self.average, checkpoint.average, self.folder)",
+        "self.average.state_dict()",
+        f"{TRAINING} -k as_if_the_run",
+    ),
+    Mutant(
+        LOOP,
+        "model = self.stage.model if self.average is None else self.average.module",
+        "model = self.stage.model",
+        f"{AVERAGE} -k saved_model",
+    ),
+    Mutant(
+        LOOP,
+        "draw_surroundings(sample, self.config.seed, self.step)",
+        "draw_surroundings(sample, self.config.seed, 0)",
+        f"{SURROUNDINGS} -k those_of_its_step",
     ),
     Mutant(LOOP, "ADAM_BETAS = (0.5, 0.999)", "ADAM_BETAS = (0.9, 0.999)", OPTIMISER),
     Mutant(

@@ -55,6 +55,8 @@ def sample(drawn_data: Path) -> Sample:
 
 def as_float64(item: Any) -> Any:
     """Raise a dataclass's pictures and positions; part indices stay whole numbers."""
+    if item is None:
+        return None
     if isinstance(item, Tensor):
         return item.double() if item.is_floating_point() else item
     return type(item)(**{field.name: as_float64(getattr(item, field.name)) for field in fields(item)})

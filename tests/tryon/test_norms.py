@@ -12,6 +12,7 @@ from torch import nn
 
 from tryon.config import TrainConfig
 from tryon.engine import loop, train_stage
+from tryon.engine.checkpoints import load_checkpoint
 from tryon.engine.norms import settle_norms
 from tryon.errors import InputError
 
@@ -44,6 +45,22 @@ def test_a_run_that_settles_its_norms_ends_with_the_same_weights(
         assert changed
         assert all(name.endswith(STATISTICS) for name in changed)
         assert {int(value) for name, value in settled.items() if name.endswith("tracked")} == {3}
+
+
+def test_an_averaged_model_gets_the_statistics_of_its_own_weights(
+    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    config = replace(tiny_config, init=tiny_run, average=0.5, learning_rate=1e-2)
+    settled, published = (
+        train_stage("tutor", replace(config, out=tmp_path / str(batches), settle_norms=batches)) for batches in (3, 0)
+    )
+    saved = {folder: load_file(folder / "warp.safetensors") for folder in (settled, published)}
+    changed = {name for name, value in saved[settled].items() if not torch.equal(value, saved[published][name])}
+    assert changed
+    assert all(name.endswith(STATISTICS) for name in changed)
+    assert {int(value) for name, value in saved[settled].items() if name.endswith("tracked")} == {3}
+    learning = load_checkpoint(published).model
+    assert all(torch.equal(value, learning[name]) for name, value in load_checkpoint(settled).model.items())
 
 
 def test_a_run_that_was_stopped_settles_the_same(

@@ -170,11 +170,25 @@ class TestStages:
 
 
 class TestResuming:
+    @pytest.mark.parametrize(
+        ("stage", "options"),
+        [
+            ("tutor-warp", {}),
+            ("tutor-warp", {"average": 0.75}),
+            ("student-warp", {"surroundings": True}),
+        ],
+    )
     def test_continues_as_if_the_run_had_not_stopped(
-        self, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        tiny_config: TrainConfig,
+        tiny_run: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        stage: str,
+        options: dict[str, object],
     ) -> None:
-        whole = replace(tiny_config, out=tmp_path / "whole", steps=5, picture_every=2)
-        train_stage("tutor-warp", whole)
+        whole = replace(tiny_config, out=tmp_path / "whole", init=tiny_run, steps=5, picture_every=2, **options)
+        train_stage(stage, whole)
 
         stopped = replace(whole, out=tmp_path / "stopped")
         take_step = loop._Run._take_step
@@ -186,12 +200,12 @@ class TestResuming:
 
         monkeypatch.setattr(loop._Run, "_take_step", stop_after_three)
         with pytest.raises(KeyboardInterrupt):
-            train_stage("tutor-warp", stopped)
+            train_stage(stage, stopped)
         monkeypatch.undo()
-        train_stage("tutor-warp", replace(stopped, resume=True))
+        train_stage(stage, replace(stopped, resume=True))
 
         for name in ("warp.safetensors", "log.csv"):
-            assert (whole.out / "tutor-warp" / name).read_bytes() == (stopped.out / "tutor-warp" / name).read_bytes()
+            assert (whole.out / stage / name).read_bytes() == (stopped.out / stage / name).read_bytes()
 
     def test_refuses_other_settings(self, tiny_config: TrainConfig, tiny_run: Path) -> None:
         with pytest.raises(InputError, match="tutor-warp: found a run with batch 2, wanted 4"):
@@ -377,6 +391,9 @@ def damage_file(path: Path, how: str) -> None:
         ({"learning_rate": math.nan}, "learning rate: found nan"),
         ({"checkpoint_minutes": 0.0}, "checkpoint minutes: found 0"),
         ({"keep": 0}, "keep: found 0, wanted at least 1"),
+        ({"average": 1.0}, "average: found 1, wanted a decay above 0 and below 1"),
+        ({"average": 0.0}, "average: found 0, wanted"),
+        ({"average": math.nan}, "average: found nan, wanted"),
         ({"seed": -1}, "seed: found -1, wanted 0 to"),
         ({"seed": 1 << 64}, "seed: found 18446744073709551616"),
         ({"accumulate": 0}, "accumulate: found 0, wanted at least 1"),

@@ -54,6 +54,10 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--recompute", action="store_true", help="compute activations again in the backward: less memory, more time"
     )
+    parser.add_argument("--average", type=float, metavar="D", help="save a moving average that keeps D a step")
+    parser.add_argument(
+        "--surroundings", action="store_true", help="show the student other backgrounds and occluders, to be kept"
+    )
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")
     parser.add_argument(

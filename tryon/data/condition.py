@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tryon.data.labels import DENSEPOSE_ARMS, DENSEPOSE_HANDS, DENSEPOSE_PARTS, Regions
+from tryon.data.labels import DENSEPOSE_ARMS, DENSEPOSE_HANDS, DENSEPOSE_PARTS
 from tryon.data.sample import Person
 
 POSE_KEYPOINTS = 18
@@ -87,20 +87,31 @@ def preserved_region(person: Person, *, keep_background: bool = False) -> Tensor
         mask = mask + person.regions.arms * _parts_mask(person.densepose, DENSEPOSE_HANDS)
     if not keep_background:
         return person.photo * mask
-    background = far_background(person.regions, person.densepose)
+    background = far_background(person)
     return torch.where(mask > 0, person.photo, extended(person.photo, background))
 
 
-def far_background(regions: Regions, densepose: Tensor | None) -> Tensor:
-    """Background that is not near the garment or the arms: N x 1 x H x W, 0 or 1.
+def known_background(person: Person) -> Tensor:
+    """Where there is no person: N x 1 x H x W, 0 or 1. With DensePose, only what both call background.
 
-    Near is 12 pixels at a height of 256, so that the rest tells little of the garment's outline. With DensePose,
-    background is only what both call so.
+    Parsing alone calls necks so.
     """
-    background, changing = regions.background, regions.garment + regions.arms
-    if densepose is not None:
-        background = background * (densepose == 0).unsqueeze(1)
-        changing = changing + _parts_mask(densepose, DENSEPOSE_ARMS)
+    if person.regions is None:
+        raise ValueError("person: found no parsing, wanted one: the background comes from it")
+    background = person.regions.background
+    return background if person.densepose is None else background * (person.densepose == 0).unsqueeze(1)
+
+
+def far_background(person: Person) -> Tensor:
+    """Known background that is not near the garment or the arms: N x 1 x H x W, 0 or 1.
+
+    Near is 12 pixels at a height of 256, so that the rest tells little of the garment's outline.
+    """
+    background = known_background(person)
+    assert person.regions is not None  # so there is a background
+    changing = person.regions.garment + person.regions.arms
+    if person.densepose is not None:
+        changing = changing + _parts_mask(person.densepose, DENSEPOSE_ARMS)
     margin = _pixels(BACKGROUND_MARGIN, changing.shape[-2])
     near = F.max_pool2d(changing, 2 * margin + 1, stride=1, padding=margin)
     return background * (near == 0)

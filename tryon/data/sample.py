@@ -45,12 +45,42 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What is behind and before the people of a batch.
+
+    Attributes:
+        backdrop: N x 3 x H x W in [-1, 1], behind them.
+        exchanged: N x 1 x 1 x 1, 1 where a sample gets the backdrop, 0 where it keeps its background.
+        occluder: N x 3 x H x W in [-1, 1], before them.
+        cover: N x 1 x H x W in [0, 1], where the occluder is.
+    """
+
+    backdrop: Tensor
+    exchanged: Tensor
+    occluder: Tensor
+    cover: Tensor
+
+    def around(self, photo: Tensor, own: Tensor, background: Tensor) -> Tensor:
+        """`photo` with other surroundings.
+
+        Args:
+            photo: N x 3 x H x W.
+            own: N x 3 x H x W, the photo that has the samples' own background.
+            background: N x 1 x H x W, 1 where the background is to be seen.
+        """
+        behind = torch.where(self.exchanged > 0, self.backdrop, own)
+        standing = torch.lerp(photo, behind, background)
+        return torch.lerp(standing, self.occluder, self.cover)
+
+
+@dataclass(frozen=True)
 class Sample:
-    """A person, the garment the person wears, and another garment to dress the person in."""
+    """A person, the garment the person wears, another garment to dress the person in, and surroundings if there are."""
 
     person: Person
     garment: Garment
     other: Garment
+    surroundings: Surroundings | None = None
 
 
 def stack(items: Sequence[T]) -> T:

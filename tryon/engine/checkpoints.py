@@ -30,6 +30,7 @@ class Checkpoint:
         optimiser: state dict of the optimiser.
         scaler: state dict of the gradient scaler, empty where gradients are not scaled.
         settings: what the run was asked for; a run resumes only with the same.
+        average: state dict of the model's moving average, where the run keeps one.
     """
 
     step: int
@@ -37,6 +38,7 @@ class Checkpoint:
     optimiser: dict[str, Any]
     scaler: dict[str, Any]
     settings: dict[str, Any]
+    average: dict[str, Any] | None = None
 
 
 def checkpoint_files(folder: Path) -> dict[int, Path]:

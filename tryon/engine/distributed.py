@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +84,6 @@ def averaging(stage: Stage) -> Step:
     """A stage's step, after whose backward gradients are the mean over all processes: of what learns as of now."""
     if processes() == 1:
         return stage.step
-    gc.collect()  # one from before, of which nothing but a cycle is left, would go on averaging
     return DistributedDataParallel(_StepModule(stage), gradient_as_bucket_view=True)
 
 

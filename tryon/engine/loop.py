@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from tryon.config import TrainConfig, check_training_size
 from tryon.data.folder import TryOnFolder
 from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
+from tryon.data.surroundings import draw_surroundings
 from tryon.distributed import averaged, leads, processes, rank
+from tryon.engine.average import MovingAverage
 from tryon.engine.board import check_tensorboard
 from tryon.engine.checkpoints import (
     Checkpoint,
@@ -40,6 +44,7 @@ from tryon.engine.watch import Watch
 from tryon.errors import InputError, TrainingError
 from tryon.files import make_folder, remove_parts
 from tryon.losses import PerceptualLoss
+from tryon.models import TryOnModel
 from tryon.networks.norms import join_norms
 from tryon.stages import STAGES, Recipe, Stage
 from tryon.weights import load_state, read_record, save_model, write_json
@@ -116,7 +121,9 @@ class _Run:
         self.learning_rate = config.learning_rate or stage_type.learning_rate
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
+        self.stage_step: Step = self.stage.step
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
+        self.average = None if config.average is None else MovingAverage(self.stage.model, config.average)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.scaler = gradient_scaler(config.precision, config.device)
         self.settings = self._settings()
@@ -153,6 +160,8 @@ class _Run:
             "batch": processes() * config.batch,  # what is normalised together; how many share it is no matter
             "accumulate": config.accumulate,
             "learning_rate": self.learning_rate,
+            "average": config.average,
+            "surroundings": config.surroundings,
             "precision": config.precision,
             "seed": config.seed,
             "samples": len(self.data.people),
@@ -177,6 +186,9 @@ class _Run:
         load_state(self.stage.model, checkpoint.model, self.folder)
         self.optimiser.load_state_dict(checkpoint.optimiser)
         self.scaler.load_state_dict(checkpoint.scaler)
+        if self.average is not None:
+            assert checkpoint.average is not None  # the settings are the same
+            load_state(self.average, checkpoint.average, self.folder)
         self.step = self.saved_step = checkpoint.step
 
     def _tidy(self) -> None:
@@ -229,13 +241,19 @@ class _Run:
                     self._note_step(pictures, values)
             if leads() and self.saved_step < self.step:
                 self._save()
+        self._end_averaging()
         check_same(self.folder, {"step": self.step})  # whoever goes on finds what was saved
         stop.grant(f"{self.folder} at step {self.step} of {self.steps}; --resume goes on")
 
     def _start_half(self, second_half: bool) -> None:
         self.stage.start_half(second_half)
-        self.stage_step: Step = self.stage.step  # lets go of the first half's
+        self._end_averaging()
         self.stage_step = averaging(self.stage)
+
+    def _end_averaging(self) -> None:
+        """Let go of it, and of the cycles that it is in: later it would wait for processes that have parted."""
+        self.stage_step = self.stage.step
+        gc.collect()
 
     def _note_step(self, pictures: dict[str, Tensor], values: dict[str, float]) -> None:
         self.watch.losses(self.step, values)
@@ -254,7 +272,7 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         values: dict[str, float] = {}
         for part in range(config.accumulate):
-            sample = move(next(batches), config.device)
+            sample = self._surrounded(move(next(batches), config.device), part)
             with collecting(self.stage_step, last=part == config.accumulate - 1):
                 with autocast(config.precision, config.device):
                     result = self.stage_step(sample, second_half)
@@ -271,6 +289,8 @@ class _Run:
             _log.info("%s: step %d left out, whose gradients overflowed", self.stage.name, self.step + 1)
         self.scaler.step(self.optimiser)  # leaves it out by itself
         self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.stage.model)
         return {"person": sample.person.photo, "garment": sample.garment.image} | result.pictures, values
 
     def _settle_norms(self, batches: Iterator[Sample]) -> None:
@@ -278,7 +298,16 @@ class _Run:
             with autocast(self.config.precision, self.config.device):
                 self.stage.step(move(next(batches), self.config.device), second_half=True)
 
+        learning, self.stage.model = self.stage.model, self._saved_model()
         settle_norms(self.stage.model, forward, self.config.settle_norms)
+        self.stage.model = learning
+
+    def _surrounded(self, sample: Sample, part: int) -> Sample:
+        config = self.config
+        if not config.surroundings:
+            return sample
+        place = part * processes() + rank()
+        return replace(sample, surroundings=draw_surroundings(sample, config.seed, self.step, place))
 
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
         photos = (self.data.photo_path(self.data.people[person]).name for person, _ in self.draws.at(self.step))
@@ -295,13 +324,19 @@ class _Run:
                 " what was saved before stays"
             )
         self.watch.sync()
-        checkpoint = Checkpoint(self.step, state, self.optimiser.state_dict(), self.scaler.state_dict(), self.settings)
+        average = None if self.average is None else self.average.state_dict()
+        checkpoint = Checkpoint(
+            self.step, state, self.optimiser.state_dict(), self.scaler.state_dict(), self.settings, average
+        )
         save_checkpoint(self.folder, checkpoint, self.config.keep)
         self._save_model()
         self.saved_step, self.saved_at = self.step, time.monotonic()
 
     def _save_model(self) -> None:
-        save_model(self.folder, self.stage.model, self.stage.record(self.step))
+        save_model(self.folder, self._saved_model(), self.stage.record(self.step))
+
+    def _saved_model(self) -> TryOnModel:
+        return self.stage.model if self.average is None else self.average.module
 
 
 def _not_finite(tensors: Iterable[tuple[str, Tensor | None]]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tryon.data.condition import known_background
 from tryon.data.sample import Person, Sample
 from tryon.losses import (
     PerceptualLoss,
@@ -15,7 +16,7 @@ from tryon.losses import (
     generator_loss,
     skin_region,
 )
-from tryon.models import Student, TryOnModel, Warped
+from tryon.models import Student, TryOnModel, TryOnResult, Warped
 from tryon.networks import WarpNetwork
 from tryon.stages.base import Recipe, Stage, StepResult, load_earlier, scaled, target_garment, warp_terms
 from tryon.stages.tutor import TutorStage
@@ -29,11 +30,13 @@ class TutorKnowledge:
 
     Attributes:
         person: what the student sees: its photo is the tutor's fake image, in the other garment, and nothing else.
+        target: N x 3 x H x W what the student is to render.
         fake_mask: N x 1 x H x W warped mask of the other garment in the fake image.
         warped: the tutor's warp of the person's own garment.
     """
 
     person: Person
+    target: Tensor
     fake_mask: Tensor
     warped: Warped
 
@@ -55,7 +58,8 @@ class DistilledStage(Stage):
         features = self.tutor.condition_features(sample.person)
         fake = self.tutor.render(sample.person, self.tutor.warp_garment(features, sample.other))
         own = self.tutor.warp_garment(features, sample.garment)
-        return TutorKnowledge(Person(fake.image, None, None, None), fake.warped.mask, own)
+        seen, target = _surrounded(sample, fake)
+        return TutorKnowledge(Person(seen, None, None, None), target, fake.warped.mask, own)
 
     def warp_losses(self, warped: Warped, knowledge: TutorKnowledge, sample: Sample) -> dict[str, Tensor]:
         """Warp losses against the photo, and distillation where the tutor is nearer to it than the student."""
@@ -63,6 +67,16 @@ class DistilledStage(Stage):
         target, _ = target_garment(sample.person)
         weights = better_tutor_weights(knowledge.warped.garment, warped.garment, target)
         return losses | scaled(distillation_loss(warped.flow, knowledge.warped.flow, weights), 1, "distilled")
+
+
+def _surrounded(sample: Sample, fake: TryOnResult) -> tuple[Tensor, Tensor]:
+    """The fake image and the photo, in the same surroundings where the sample has any."""
+    photo, surroundings = sample.person.photo, sample.surroundings
+    if surroundings is None:
+        return fake.image, photo
+    background = known_background(sample.person)
+    seen = surroundings.around(fake.image, photo, background * (1 - fake.warped.mask))
+    return seen, surroundings.around(photo, photo, background)
 
 
 class StudentWarp(DistilledStage):
@@ -122,7 +136,7 @@ class StudentStage(DistilledStage):
             result.image,
             result.rendered,
             result.composition,
-            sample.person.photo,
+            knowledge.target,
             self.perceptual,
             skin=skin_region(knowledge.fake_mask, region),
             half="second" if second_half else "first",

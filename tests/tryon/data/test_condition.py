@@ -70,7 +70,7 @@ def test_what_is_preserved_is_face_clothes_and_hands_of_the_photo(people: Person
 def test_with_the_background_what_is_not_preserved_is_filled_with_its_colours(people: Person) -> None:
     assert people.regions is not None
     kept, without = (preserved_region(people, keep_background=flag) for flag in (True, False))
-    background = far_background(people.regions, people.densepose)
+    background = far_background(people)
     preserved = (without != 0).any(dim=1, keepdim=True) | (background > 0)
     torch.testing.assert_close(kept * preserved, people.photo * preserved)
     torch.testing.assert_close(kept, torch.where(preserved, people.photo, extended(people.photo, background)))
@@ -94,7 +94,7 @@ def test_nothing_known_extends_to_mid_grey() -> None:
 def test_the_background_that_is_kept_is_far_from_garment_and_arms(people: Person) -> None:
     assert people.regions is not None
     assert people.densepose is not None
-    background = far_background(people.regions, people.densepose)
+    background = far_background(people)
     body = (people.densepose > 0).unsqueeze(1)
     arms = torch.isin(people.densepose, torch.arange(15, 23)).unsqueeze(1)
     changing = (people.regions.garment > 0) | (people.regions.arms > 0) | arms
@@ -110,7 +110,7 @@ def test_without_densepose_the_background_is_the_parsings(people: Person) -> Non
     assert people.regions is not None
     none = torch.zeros_like(people.regions.background)
     nothing_worn = replace(people.regions, garment=none, arms=none)
-    assert torch.equal(far_background(nothing_worn, None), people.regions.background)
+    assert torch.equal(far_background(replace(people, regions=nothing_worn, densepose=None)), people.regions.background)
 
 
 def test_the_arm_channel_is_the_arms_that_the_warped_garment_leaves_free(people: Person) -> None:
