@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.steps.process import PLAIN
 from benchmarks.steps.turns import begin_stages, steps_in_turns
-from tryon.engine.precision import multiplies_bfloat16
+from tryon.precision import multiplies_bfloat16
 
 ROUNDS = 3
 LEAST = {"fp32": 1.3, "bf16": 3.0}  # times as fast

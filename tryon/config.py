@@ -9,8 +9,8 @@ from pathlib import Path
 from tryon.data.images import Size, format_size
 from tryon.errors import InputError
 from tryon.networks import SIZE_MULTIPLE
+from tryon.precision import LOWERED
 
-PRECISIONS = ("fp32", "bf16", "fp16")
 WIDEST = 64  # here a convolution's weights are 38 GB
 SEEDS = 1 << 64  # what torch takes
 
@@ -97,8 +97,8 @@ class TrainConfig:
         for name in ("workers", "settle_norms"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name.replace('_', ' ')}: found {getattr(self, name)}, wanted 0 or more")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision: found {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
+        if self.precision not in LOWERED:
+            raise InputError(f"precision: found {self.precision!r}, wanted one of {', '.join(LOWERED)}")
 
 
 def check_training_size(size: Size) -> None:

@@ -13,9 +13,9 @@ from tryon.data.images import open_image
 from tryon.data.synthetic import synthesize
 from tryon.engine import has_checkpoint, train_stage
 from tryon.engine.pictures import contact_sheet
-from tryon.engine.precision import multiplies_bfloat16
 from tryon.metrics import Evaluation, dress_pair, evaluate, true_photo
 from tryon.models import TryOnModel
+from tryon.precision import multiplies_bfloat16
 from tryon.progress import Progress
 from tryon.weights import load_model
 

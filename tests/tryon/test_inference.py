@@ -13,11 +13,12 @@ from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.data.images import open_image
 from tryon.data.sample import stack
 from tryon.inference import resized_map
+from tryon.precision import multiplies_bfloat16
 
 
 @pytest.fixture(scope="module")
 def student(tiny_run: Path) -> TryOn:
-    return TryOn.load(tiny_run / "student")
+    return TryOn.load(tiny_run / "student", precision="fp32")
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -66,6 +67,22 @@ def test_the_mask_is_made_from_a_plain_background_when_none_is_given(student: Tr
 def test_a_mask_of_another_size_is_refused(student: TryOn) -> None:
     with pytest.raises(InputError, match="mask: found 64x64, wanted 64x48"):
         student.dress(picture(64, 64), picture(64, 48), Image.new("L", (64, 64)))
+
+
+def test_bfloat16_changes_a_picture_by_less_than_a_grey_level_on_average(student: TryOn, tiny_run: Path) -> None:
+    lowered = TryOn.load(tiny_run / "student", precision="bf16")
+    pictures = [np.asarray(one.dress(picture(64, 64), picture(64, 48)), dtype=np.float32) for one in (student, lowered)]
+    assert 0 < np.abs(pictures[0] - pictures[1]).mean() < 1
+
+
+def test_it_is_taken_by_default_where_the_cpu_multiplies_it(tiny_run: Path) -> None:
+    expected = "bf16" if multiplies_bfloat16() else "fp32"
+    assert TryOn.load(tiny_run / "student").precision == expected
+
+
+def test_float16_on_a_cpu_is_refused(tiny_run: Path) -> None:
+    with pytest.raises(InputError, match="found fp16 on a CPU"):
+        TryOn.load(tiny_run / "student", precision="fp16")
 
 
 def test_a_student_that_cannot_render_is_refused(tiny_run: Path) -> None:

@@ -8,8 +8,9 @@ from torch import nn
 
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
-from tryon.engine.precision import autocast, lower_frozen
+from tryon.engine.precision import lower_frozen
 from tryon.losses import PerceptualLoss
+from tryon.precision import autocast
 from tryon.stages import Recipe, StudentWarp
 
 WIDTH = 1 / 16

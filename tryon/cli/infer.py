@@ -12,6 +12,7 @@ from tryon.errors import InputError
 from tryon.files import make_folder
 from tryon.garment_mask import garment_mask
 from tryon.inference import TryOn
+from tryon.precision import LOWERED
 from tryon.progress import Progress
 
 _ONE = ("person", "garment")
@@ -28,6 +29,9 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder with a test split, instead of one person")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="its pairs: 'person.jpg garment.jpg' a line")
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="image file; with --data a folder")
+    parser.add_argument(
+        "--precision", choices=LOWERED, help="(default: bf16 on a CPU that multiplies it itself, else fp32)"
+    )
     add_device(parser)
     parser.set_defaults(run=_infer)
 
@@ -54,14 +58,14 @@ def _dress_one(options: argparse.Namespace) -> None:
         if mask.size != garment.size:
             found, wanted = (f"{image.height}x{image.width}" for image in (mask, garment))
             raise InputError(f"{options.mask}: found {found}, wanted {wanted} as the garment has")
-    model = TryOn.load(options.weights, chosen_device(options.device))
+    model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
     model.dress(person, garment, mask).save(options.out)
 
 
 def _dress_pairs(options: argparse.Namespace) -> None:
     pairs = read_pairs(options.pairs)
     folder = TryOnFolder(options.data, "test")
-    model = TryOn.load(options.weights, chosen_device(options.device))
+    model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
     for person, garment in pairs:  # before the first picture is made
         folder.photo_path(person), folder.mask_path(garment)
     make_folder(options.out)

@@ -7,11 +7,12 @@ import logging
 from pathlib import Path
 
 from tryon.cli.options import Commands, add_device, chosen_device, image_size
-from tryon.config import PRECISIONS, TrainConfig
+from tryon.config import TrainConfig
 from tryon.distributed import leads, processes
 from tryon.engine import train_all, train_stage
 from tryon.engine.distributed import joined, started_together
 from tryon.errors import InputError
+from tryon.precision import LOWERED
 from tryon.stages import STAGES
 
 ALL = "all"
@@ -50,7 +51,7 @@ def add_arguments(commands: Commands) -> None:
         metavar="N",
         help="batches over which batch norms' statistics are taken anew after the last step (default: 0, published)",
     )
-    parser.add_argument("--precision", choices=PRECISIONS, help="(default: fp32)")
+    parser.add_argument("--precision", choices=LOWERED, help="(default: fp32)")
     parser.add_argument(
         "--recompute", action="store_true", help="compute activations again in the backward: less memory, more time"
     )

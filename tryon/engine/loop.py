@@ -36,7 +36,7 @@ from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
 from tryon.engine.norms import settle_norms
-from tryon.engine.precision import autocast, check_precision, gradient_scaler, lower_frozen, may_overflow
+from tryon.engine.precision import gradient_scaler, lower_frozen, may_overflow
 from tryon.engine.recompute import recompute_activations
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
@@ -46,6 +46,7 @@ from tryon.files import make_folder, remove_parts
 from tryon.losses import PerceptualLoss
 from tryon.models import TryOnModel
 from tryon.networks.norms import join_norms
+from tryon.precision import autocast, check_precision
 from tryon.stages import STAGES, Recipe, Stage
 from tryon.weights import load_state, read_record, save_model, write_json
 

@@ -1,0 +1,76 @@
+"""Networks that never learn again, made as fast as they go."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
+    """Prepare a network, where it lies, for inference alone: in place, and for good.
+
+    Batch norms that follow a convolution become part of it, which moves values by float32's rounding. Convolutions are
+    kept in `dtype`, by default the one they have. On a CPU oneDNN's own layout of their weights is made once instead
+    of at every call, and the activation that follows is computed with them; the network can then not be moved or saved.
+    """
+    network.eval().requires_grad_(False)
+    for module in list(network.modules()):
+        if isinstance(module, nn.Sequential):
+            _fold_batch_norms(module)
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Conv2d):
+                child.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                if _laid_out_by_onednn(child):
+                    setattr(module, name, _PackedConvolution(child, _taken_activation(module, name)))
+
+
+def _fold_batch_norms(layers: nn.Sequential) -> None:
+    for i in range(len(layers) - 1):
+        convolution, norm = layers[i], layers[i + 1]
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            layers[i], layers[i + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+
+
+def _laid_out_by_onednn(convolution: nn.Conv2d) -> bool:
+    weight = convolution.weight
+    return weight.device.type == "cpu" and weight.dtype != torch.float64 and torch.backends.mkldnn.is_available()
+
+
+def _taken_activation(module: nn.Module, name: str) -> nn.Module | None:
+    """The activation after a convolution of a sequence, which no longer has it."""
+    if not isinstance(module, nn.Sequential):
+        return None
+    for i in range(int(name) + 1, len(module)):
+        following = module[i]
+        if isinstance(following, nn.ReLU | nn.LeakyReLU):
+            module[i] = nn.Identity()
+            return following
+        if not isinstance(following, nn.Identity):
+            return None
+    return None
+
+
+class _PackedConvolution(nn.Module):
+    """A convolution, and the activation after it, by the ops that torch's compiler makes of them."""
+
+    def __init__(self, convolution: nn.Conv2d, activation: nn.Module | None) -> None:
+        super().__init__()
+        self.dtype = convolution.weight.dtype
+        self.places = convolution.padding, convolution.stride, convolution.dilation, convolution.groups
+        # Neither a parameter nor a buffer: what moves and saves those does not know this layout.
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(convolution.weight.detach(), *self.places)
+        self.bias = None if convolution.bias is None else convolution.bias.detach()
+        self.activation, self.slopes = "none", list[float]()
+        if isinstance(activation, nn.ReLU):
+            self.activation = "relu"
+        elif isinstance(activation, nn.LeakyReLU):
+            self.activation, self.slopes = "leaky_relu", [activation.negative_slope]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """N x C x H x W as of the convolution."""
+        if features.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError("features: found some that want a gradient, which no frozen network has")
+        return torch.ops.mkldnn._convolution_pointwise(
+            features.to(self.dtype), self.weight, self.bias, *self.places, self.activation, self.slopes, ""
+        )
