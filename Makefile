@@ -134,14 +134,16 @@ sanitize-each: sanitize
 	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE)) \
 	    || { cat $(FINDINGS).*; false; }
 
-# The CUDA kernels, compiled to run on the CPU: all kernel tests, in several orders of threads; `cuda-sanitize` has values
-# under sanitizers, in one more.
+# The CUDA kernels, compiled to run on the CPU, in several orders of threads: tests of what they compute and touch; with
+# CUDA_TESTS=tests/kernels those of how they are called too. `cuda-sanitize` has values under sanitizers, in one more order.
 CUDA_ON_CPU := build/cuda_on_cpu
 CUDA_SANITIZED := build/cuda_sanitized
+CUDA_TESTS ?= $(foreach name,values non_finite turns orders zero_sizes bounds random_shapes feature_distance \
+    selected_kernels higher_gradients,tests/kernels/test_$(name).py)
 ORDERED := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 cuda: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_ON_CPU)
-	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) $(PYTEST) tests/kernels
+	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) $(PYTEST) $(CUDA_TESTS)
 	cd $(CUDA_ON_CPU) && PYTHONPATH=$(abspath $(CUDA_ON_CPU)) HOST_RUN_ORDER=backward $(PYTEST) --numprocesses 0 $(ORDERED)
 
 cuda-sanitize: $(VENV)/.tested
@@ -182,7 +184,8 @@ layout: $(VENV)/.tested
 
 check: lint test
 
-thorough: sanitize-each cuda-sanitize objects threads fuzz mutants
+thorough: CUDA_TESTS = tests/kernels
+thorough: cuda cuda-sanitize sanitize-each objects threads fuzz mutants
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tryon_kernels/*.so tryon_kernels/_build.json

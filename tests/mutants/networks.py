@@ -7,8 +7,10 @@ from tests.mutants.mutant import Mutant
 FLOW = "tryon/networks/flow.py"
 GENERATOR = "tryon/networks/generator.py"
 BLOCKS = "tryon/networks/blocks.py"
+FROZEN = "tryon/networks/frozen.py"
 OF_FLOW = "tests/tryon/networks/test_flow.py"
 OF_GENERATOR = "tests/tryon/networks/test_generator.py"
+OF_FROZEN = "tests/tryon/networks/test_frozen.py"
 OF_BLOCKS = "tests/tryon/networks/test_blocks.py"
 PUBLISHED = "tests/tryon/conversion/test_published.py"
 OF_WARP = "tests/tryon/networks/test_warp_network.py"
@@ -61,4 +63,13 @@ MUTANTS = (
         PUBLISHED,
     ),
     Mutant(BLOCKS, "return features + self.body(features)\n", "return self.body(features)\n", PUBLISHED),
+    Mutant(FROZEN, "= fuse_conv_bn_eval(convolution, norm), nn.Identity()", "= convolution, nn.Identity()", OF_FROZEN),
+    Mutant(FROZEN, '"leaky_relu", [activation.negative_slope]', '"leaky_relu", [0.0]', OF_FROZEN),
+    Mutant(
+        FROZEN,
+        "            module[i] = nn.Identity()\n            return following",
+        "            return following",
+        OF_FROZEN,
+    ),
+    Mutant(FROZEN, "if features.requires_grad and torch.is_grad_enabled():", "if False:", OF_FROZEN),
 )
