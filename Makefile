@@ -23,7 +23,7 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
     LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo test wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large sanitize sanitize-each threads \
+.PHONY: help demo test wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large more sanitize sanitize-each threads \
     aarch64 mutants lint style types layout objects check thorough clean
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has it for the most different ones'
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
+	@echo 'make more   tests of what make test has already, in more places'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; sanitize-each: values with'
 	@echo '               every other instruction set too'
@@ -109,6 +110,9 @@ wheel: $(VENV)/.installed
 
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_random_shapes.py --hypothesis-profile=fuzz
+
+more: $(VENV)/.tested
+	$(PYTEST) -m more
 
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
@@ -185,7 +189,7 @@ layout: $(VENV)/.tested
 check: lint test
 
 thorough: CUDA_TESTS = tests/kernels
-thorough: cuda cuda-sanitize sanitize-each objects threads fuzz mutants
+thorough: more cuda cuda-sanitize sanitize-each objects threads fuzz mutants
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tryon_kernels/*.so tryon_kernels/_build.json

@@ -152,14 +152,14 @@ MUTANTS = (
     ),
     Mutant(
         LOOP,
-        "model = self.stage.model if self.average is None else self.average.module",
-        "model = self.stage.model",
+        "return self.stage.model if self.average is None else self.average.module",
+        "return self.stage.model",
         f"{AVERAGE} -k saved_model",
     ),
     Mutant(
         LOOP,
-        "draw_surroundings(sample, self.config.seed, self.step)",
-        "draw_surroundings(sample, self.config.seed, 0)",
+        "draw_surroundings(sample, config.seed, self.step, place)",
+        "draw_surroundings(sample, config.seed, 0, place)",
         f"{SURROUNDINGS} -k those_of_its_step",
     ),
     Mutant(LOOP, "ADAM_BETAS = (0.5, 0.999)", "ADAM_BETAS = (0.9, 0.999)", OPTIMISER),
