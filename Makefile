@@ -23,8 +23,8 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
     LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo test wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large more sanitize sanitize-each threads \
-    aarch64 mutants lint style types layout objects check thorough clean
+.PHONY: help demo test test-packages test-packaging wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large \
+    more sanitize sanitize-each threads aarch64 mutants lint style types layout objects check thorough clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
@@ -66,11 +66,14 @@ for_other_isas = $(BIN)/python -m tryon_kernels --variants | tail -n +2 | xargs 
     'export TRYON_KERNELS_ISA={}; said=$$($(1) 2>&1); status=$$?; printf "kernels for %s\n%s\n" {} "$$said"; exit $$status'
 
 # What a file's tests share, as a compiled kernel or a trained model, is made once: a file is one process's.
-test: $(VENV)/.tested
+test: test-packages test-packaging
+test-packages: $(VENV)/.tested
 	$(PYTEST) --dist loadfile $(OF_ANY_ISA)
-	$(BIN)/python -m pytest tests/packaging
 	$(PYTEST) $(OF_EACH_ISA)
 	$(call for_other_isas,$(PYTEST) --numprocesses 0 $(OF_EACH_ISA) $(COMPILED_ALONE))
+
+test-packaging: $(VENV)/.tested
+	$(BIN)/python -m pytest tests/packaging
 
 # The kernels' values; that they compile for GPUs is in `make test`. The interpreter takes seconds a case.
 INTERPRETED := test_triton.py test_non_finite.py \
