@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from tryon.config import TrainConfig
+from tryon.data.folder import TryOnFolder
+from tryon.data.sample import Sample, stack
 from tryon.data.synthetic import synthesize
 from tryon.engine import train_all
+from tryon.stages import Recipe
 
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "viton-photos"
 
@@ -54,3 +57,16 @@ def tiny_run(tiny_config: TrainConfig) -> Path:
     """A run folder with all four stages; tests only read it."""
     train_all(tiny_config)
     return tiny_config.out
+
+
+@pytest.fixture
+def recipe(tiny_run: Path, tiny_config: TrainConfig) -> Recipe:
+    """What the tiny run's stages were built from."""
+    return Recipe(init=tiny_run, size=(64, 64), width=tiny_config.width, densepose=True, label_scheme="viton")
+
+
+@pytest.fixture
+def sample(drawn_data: Path) -> Sample:
+    """A batch of two drawn people."""
+    folder = TryOnFolder(drawn_data, "train")
+    return stack([folder.read_sample(folder.people[i], folder.people[i + 1]) for i in range(2)])

@@ -1,30 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import torch
 from torch import nn
 
-from tryon.data.folder import TryOnFolder
-from tryon.data.sample import Sample, stack
+from tryon.data.sample import Sample
 from tryon.engine.precision import lower_frozen
 from tryon.losses import PerceptualLoss
 from tryon.precision import autocast
 from tryon.stages import Recipe, StudentWarp
 
 WIDTH = 1 / 16
-
-
-@pytest.fixture
-def recipe(tiny_run: Path) -> Recipe:
-    return Recipe(init=tiny_run, size=(64, 64), width=WIDTH, densepose=True, label_scheme="viton")
-
-
-@pytest.fixture
-def sample(drawn_data: Path) -> Sample:
-    folder = TryOnFolder(drawn_data, "train")
-    return stack([folder.read_sample(folder.people[i], folder.people[i + 1]) for i in range(2)])
 
 
 def bfloat16_losses(stage: StudentWarp, sample: Sample) -> dict[str, torch.Tensor]:

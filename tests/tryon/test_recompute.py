@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 
-from tryon.data.folder import TryOnFolder
-from tryon.data.sample import Sample, stack
+from tryon.data.sample import Sample
 from tryon.engine.recompute import recompute_activations
 from tryon.losses import PerceptualLoss
 from tryon.stages import STAGES, Recipe, Stage
 
 WIDTH = 1 / 16
-
-
-@pytest.fixture
-def recipe(tiny_run: Path) -> Recipe:
-    return Recipe(init=tiny_run, size=(64, 64), width=WIDTH, densepose=True, label_scheme="viton")
-
-
-@pytest.fixture
-def sample(drawn_data: Path) -> Sample:
-    folder = TryOnFolder(drawn_data, "train")
-    return stack([folder.read_sample(folder.people[i], folder.people[i + 1]) for i in range(2)])
 
 
 def step(stage: Stage, sample: Sample, second_half: bool) -> dict[str, torch.Tensor]:
