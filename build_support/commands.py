@@ -12,7 +12,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 from build_support import cpp, cuda
-from build_support.compilation import CannotCompileError
+from build_support.compilation import CannotCompileError, say
 from build_support.torch_at_hand import find_torch
 from build_support.variables import asked, check_variables
 
@@ -44,7 +44,7 @@ class BuildKernels(build_ext):
             noted = self._compile(kernels, target)
         except CannotCompileError as error:
             noted = {"reason": str(error)}
-            print(f"tryon_kernels: no {kernels} kernels, because {error}", flush=True)
+            say(f"tryon_kernels: no {kernels} kernels, because {error}")
         missing = noted.get("reason") or noted.get("left_out")
         if missing and asked(kernels) == "1":
             raise SystemExit(f"tryon_kernels: TRYON_KERNELS_{kernels.upper()}=1 asks for all, but without {missing}")

@@ -30,6 +30,12 @@ def nameless(torch: Path) -> str:
     return f"-ffile-prefix-map={torch / 'include'}/="
 
 
+def say(line: str) -> None:
+    """Print a line whole: `print` writes its end apart, and a line of another thread may come between."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def output_of(command: Sequence[str], source: str = "") -> subprocess.CompletedProcess[str]:
     """What a compiler says, of a source as its standard input if need be."""
     return subprocess.run(command, input=source, capture_output=True, text=True, errors="replace", check=False)
@@ -43,7 +49,7 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
 
 def run(command: Sequence[str], failure: str) -> None:
     """Run a compiler. Raises CannotCompileError with these words and the compiler's where it fails."""
-    print(shlex.join(command), flush=True)
+    say(shlex.join(command))
     result = output_of(command)
     sys.stderr.write(result.stdout + result.stderr)
     if result.returncode != 0:

@@ -14,6 +14,7 @@ from build_support.compilation import (
     objects,
     output_of,
     run,
+    say,
     start,
     torch_headers,
     workers,
@@ -94,7 +95,7 @@ def compile_cpp(torch: Path, folder: Path, library: Path) -> dict[str, str]:
                 if variant == "baseline":
                     raise
                 left_out[variant] = f"{variant}, because {error}"
-                print(f"tryon_kernels: no kernels for {left_out[variant]}", flush=True)
+                say(f"tryon_kernels: no kernels for {left_out[variant]}")
         choice = f"-DTRYON_KERNELS_VARIANTS={_listed([variant for variant in known if variant not in left_out])}"
         linked += objects(start(pool, name, [*host, choice], [VARIANTS_SOURCE], folder / "host"))
     # torch is loaded before this library, so the name of its library is enough to find it: no path is recorded.

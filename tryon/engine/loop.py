@@ -254,7 +254,8 @@ class _Run:
     def _end_averaging(self) -> None:
         """Let go of it, and of the cycles that it is in: later it would wait for processes that have parted."""
         self.stage_step = self.stage.step
-        gc.collect()
+        if processes() > 1:
+            gc.collect()
 
     def _note_step(self, pictures: dict[str, Tensor], values: dict[str, float]) -> None:
         self.watch.losses(self.step, values)
