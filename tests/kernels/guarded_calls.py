@@ -14,6 +14,7 @@ from functools import partial
 
 import torch
 from kernel_inputs import (
+    COMPILED,
     DTYPES,
     LAYOUTS,
     Case,
@@ -27,7 +28,7 @@ from kernel_inputs import (
 )
 from torch import Tensor
 
-import tryon_kernels  # noqa: F401 (it defines the ops)
+import tryon_kernels as tk
 
 PAGE = mmap.PAGESIZE
 NO_ACCESS = 0  # PROT_NONE
@@ -121,4 +122,5 @@ def _every_other_column(tensor: Tensor, layout: Callable[[Tensor], Tensor]) -> T
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with tk.use_backend(COMPILED):
+        main(sys.argv[1])
