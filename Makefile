@@ -32,7 +32,7 @@ help:
 	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads; cuda-sanitize: under sanitizers'
-	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has it for the most different ones'
+	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has it for the most common ones'
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make more   tests of what make test has already, in more places'
@@ -88,7 +88,7 @@ triton: $(VENV)/.tested
 	TRITON_INTERPRET=1 $(PYTEST) $(addprefix tests/kernels/,$(INTERPRETED))
 
 objects: $(VENV)/.tested
-	$(PYTEST) --dist loadfile tests/triton/test_objects.py tests/cuda/test_objects.py -m 'twins or not twins'
+	$(PYTEST) --dist loadfile tests/triton/test_objects.py tests/cuda/test_objects.py -m 'objects or not objects'
 
 # Takes the machine as it is: no environment, nothing installed, no network. GPU_CHECK has options for it, as
 # `--leave-out cuda`; `--help` lists them.
@@ -122,7 +122,8 @@ large: $(VENV)/.tested
 
 # For the best instruction set all tests that call kernels in ways of their own; `sanitize-each` has values for the others.
 # Without those of autocast, in which a process has ended with code 1 and no word, now and then: see SAID.
-SANITIZED_CALLS := $(filter-out %/test_private.py %/test_selection.py,$(wildcard tests/kernels/test_*.py)) \
+# Guard pages and measured memory are what sanitizers have of their own.
+SANITIZED_CALLS := $(filter-out $(foreach name,private selection bounds memory,%/test_$(name).py),$(wildcard tests/kernels/test_*.py)) \
     -k "not eager and not stock and not reference_is and not compile and not report and not torchs_rules and not autocast"
 SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 # What sanitizers find, and what a test process that ends says last, is shown at the end.

@@ -24,11 +24,8 @@ HALVES = torch.float16, torch.bfloat16
 CALLS = [
     Call(name, dtype, target) for name in KERNELS for dtype in (torch.float32, *HALVES) for target in TARGETS
 ]  # fmt: skip
-# Their code is that of another: of bfloat16 but for the type, or of another GPU with the same instructions.
-TWIN_TARGETS = ("sm_86", "gfx90a")
-TWINS = [c for c in CALLS if c.target in TWIN_TARGETS or (c.dtype == torch.float16 and c.target != "sm_80")]
 # What differs less between GPUs: maps in planes, float64, and a correlation without leaky ReLU.
-OTHER_TARGETS = ("sm_80", "gfx942")
+OTHER_TARGETS = ALWAYS = ("sm_80", "gfx942")
 OTHER_CALLS = [
     *(Call(name, torch.bfloat16, target, planes=True) for name in KERNELS for target in OTHER_TARGETS),
     *(Call(name, torch.float64, target) for name in KERNELS for target in OTHER_TARGETS),
@@ -64,7 +61,8 @@ def warps(call: Call, code: Code) -> int:
 
 
 def marked(call: Call) -> Any:
-    return pytest.param(call, marks=pytest.mark.twins if call in TWINS else ())
+    always = call.target in ALWAYS and call.dtype != torch.float16  # whose code is bfloat16's but for the type
+    return pytest.param(call, marks=() if always else pytest.mark.objects)
 
 
 @pytest.mark.parametrize("call", map(marked, CALLS + OTHER_CALLS), ids=str)

@@ -22,8 +22,16 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(demo, name, value)
 
 
-def test_the_demo_ends_with_a_sheet_a_table_and_a_student(small_demo: None, tmp_path: Path) -> None:
+def test_a_demo_that_was_stopped_goes_on_and_ends_with_a_sheet_a_table_and_a_student(
+    small_demo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "evaluate", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            demo.run_demo(tmp_path / "demo")
+    weights = (tmp_path / "demo" / "run" / "student" / "warp.safetensors").stat().st_mtime_ns
     result = demo.run_demo(tmp_path / "demo")
+    assert (result.student / "warp.safetensors").stat().st_mtime_ns == weights
     assert Image.open(result.sheet).width > 5 * 64  # person, garment, tutor's fake, student, truth
     assert (result.student / "generator.safetensors").exists()
     rows = result.table_file.read_text().splitlines()
@@ -33,16 +41,6 @@ def test_the_demo_ends_with_a_sheet_a_table_and_a_student(small_demo: None, tmp_
         "tutor, own garment",
         "student, own garment",
     ]
-
-
-def test_a_demo_that_was_stopped_goes_on(small_demo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(demo, "evaluate", _stop)
-        with pytest.raises(KeyboardInterrupt):
-            demo.run_demo(tmp_path)
-    weights = (tmp_path / "run" / "student" / "warp.safetensors").stat().st_mtime_ns
-    demo.run_demo(tmp_path)
-    assert (tmp_path / "run" / "student" / "warp.safetensors").stat().st_mtime_ns == weights
 
 
 def _stop(*_: object) -> None:

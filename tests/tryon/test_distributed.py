@@ -84,23 +84,18 @@ def save_every_process(rank: int, folder: Path) -> None:
     loop._Run.train = then_save
 
 
-class Trained:
-    """What the stages of a run end with: weights and statistics, and the moments that Adam makes of gradients."""
-
-    def __init__(self, run: Path) -> None:
-        self.stages = {name: self._of(load_checkpoint(run / name)) for name in STAGES if (run / name).exists()}
-
-    @staticmethod
-    def _of(checkpoint) -> dict[str, dict[str, Tensor]]:
-        moments = checkpoint.optimiser["state"].items()
-        model = {name: value.double() for name, value in checkpoint.model.items()}
-        running = {name for name in model if name.endswith(("running_mean", "running_var", "tracked"))}
-        return {
-            "weights": {name: value for name, value in model.items() if name not in running},
-            "statistics": {name: model[name] for name in running},
-            "gradients": {str(number): state["exp_avg"] for number, state in moments},
-            "squared gradients": {str(number): state["exp_avg_sq"] for number, state in moments},
-        }
+def trained(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """What a stage ended with: weights and statistics, and the moments that Adam makes of gradients."""
+    checkpoint = load_checkpoint(folder)
+    moments = checkpoint.optimiser["state"].items()
+    model = {name: value.double() for name, value in checkpoint.model.items()}
+    running = {name for name in model if name.endswith(("running_mean", "running_var", "tracked"))}
+    return {
+        "weights": {name: value for name, value in model.items() if name not in running},
+        "statistics": {name: model[name] for name in running},
+        "gradients": {str(number): state["exp_avg"] for number, state in moments},
+        "squared gradients": {str(number): state["exp_avg_sq"] for number, state in moments},
+    }
 
 
 def largest_difference(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
@@ -120,31 +115,34 @@ def assert_same_but_for_rounding(
         assert largest_difference(both[kind], expected) <= tolerance, kind
 
 
+# Each takes seconds; the student's has a frozen network, distillation, two learning networks and two rates.
+EACH_STAGE = [pytest.param(stage, marks=() if stage == "student" else pytest.mark.more) for stage in STAGES]
+
+
 class TestTheNumbers:
+    @pytest.fixture(scope="class", params=EACH_STAGE)
+    @staticmethod
+    def stage(request: pytest.FixtureRequest) -> str:
+        return request.param
+
     @pytest.fixture(scope="class")
     @staticmethod
-    def folder(prepared: None, drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def folder(stage: str, tiny_run: Path, drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """Three runs: one process of batch 4, one whose weights are moved by a rounding each, two of batch 2."""
         folder = tmp_path_factory.mktemp("joined")
         for name, before in (("alone", in_float64), ("moved", lambda: in_float64(nudge))):
-            ended = tryon(*arguments("all", drawn_data, folder / name, 4), before=before)
+            ended = tryon(*arguments(stage, drawn_data, folder / name, 4, "--init", tiny_run), before=before)
             assert ended.code == 0, ended.errors
 
         def begin(rank: int) -> None:
             in_float64()
             save_every_process(rank, folder)
 
-        train_together(*arguments("all", drawn_data, folder / "together", 2), before=begin)
+        train_together(*arguments(stage, drawn_data, folder / "together", 2, "--init", tiny_run), before=begin)
         return folder
 
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def trained(folder: Path) -> list[Trained]:
-        return [Trained(folder / name) for name in ("alone", "moved", "together")]
-
-    @pytest.mark.parametrize("stage", STAGES)
-    def test_two_processes_train_as_one_with_twice_the_batch(self, trained: list[Trained], stage: str) -> None:
-        assert_same_but_for_rounding(*(run.stages[stage] for run in trained))
+    def test_two_processes_train_as_one_with_twice_the_batch(self, folder: Path, stage: str) -> None:
+        assert_same_but_for_rounding(*(trained(folder / name / stage) for name in ("alone", "moved", "together")))
 
     def test_they_do_where_gradients_accumulate_activations_are_computed_again_and_norms_settle(
         self, drawn_data: Path, tmp_path: Path
@@ -156,15 +154,13 @@ class TestTheNumbers:
         together = ("--accumulate", 2, "--recompute", *settled)
         command = arguments("tutor-warp", drawn_data, tmp_path / "together", 1, *together)
         train_together(*command, before=lambda rank: in_float64())
-        runs = (Trained(tmp_path / name).stages["tutor-warp"] for name in ("alone", "moved", "together"))
-        assert_same_but_for_rounding(*runs)
+        names = ("alone", "moved", "together")
+        assert_same_but_for_rounding(*(trained(tmp_path / name / "tutor-warp") for name in names))
 
-    @pytest.mark.parametrize("stage", STAGES)
     def test_all_processes_have_the_same_bits(self, folder: Path, stage: str) -> None:
         first, second = (torch.load(folder / f"{stage}-{rank}.pt") for rank in range(PROCESSES))
         assert all(torch.equal(second[name], value) for name, value in first.items())
 
-    @pytest.mark.parametrize("stage", STAGES)
     def test_the_log_has_the_losses_of_the_joint_batch(self, folder: Path, stage: str) -> None:
         logs = [(folder / name / stage / "log.csv").read_text().split() for name in ("alone", "together")]
         assert logs[0] == logs[1]

@@ -101,7 +101,7 @@ def whole(tiny_run: Path, drawn_data: Path, tmp_path_factory: pytest.TempPathFac
         pytest.param("tutor-warp", PLACES, id="tutor-warp"),
         pytest.param("tutor", PLACES[0::2], id="tutor", marks=pytest.mark.more),
         pytest.param("student-warp", PLACES[1::2], id="student-warp", marks=pytest.mark.more),
-        pytest.param("student", PLACES[0::2], id="student"),
+        pytest.param("student", PLACES[0::2], id="student", marks=pytest.mark.more),
     ],
 )
 def test_a_stage_that_is_killed_at_every_place_ends_with_the_same_bits(
@@ -120,6 +120,7 @@ def test_a_stage_that_is_killed_at_every_place_ends_with_the_same_bits(
     whole.assert_same(stage, tmp_path)
 
 
+@pytest.mark.more
 def test_all_stages_killed_between_each_two_end_with_the_same_bits(whole: Whole, tmp_path: Path) -> None:
     first, *later = STAGES
     for stage in later:
