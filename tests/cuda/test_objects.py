@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,8 @@ from tests.cuda.cuda_objects import Code, architectures, at_least, compiled, obs
 
 if (reason := obstacle()) is not None:
     pytest.skip(reason, allow_module_level=True)
+
+pytestmark = pytest.mark.objects  # compiling takes half a minute for each GPU; the wheel's tests do it for one
 
 # Of 64 KiB and of 100 KiB of shared memory a multiprocessor; the others have 164 KiB and more.
 LITTLE, SMALL = ("sm_75",), ("sm_86", "sm_120")
@@ -63,14 +64,7 @@ def expected(kernel: str) -> Kernel:
     return found
 
 
-ALWAYS = "sm_80"  # compiling takes half a minute for each
-
-
-def marked(architecture: str) -> Any:
-    return pytest.param(architecture, marks=() if architecture == ALWAYS else pytest.mark.objects)
-
-
-@pytest.fixture(params=map(marked, architectures()))
+@pytest.fixture(params=architectures())
 def architecture(request: pytest.FixtureRequest) -> str:
     return request.param
 

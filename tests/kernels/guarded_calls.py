@@ -1,16 +1,16 @@
 """Call every op, forward and backward, on tensors that begin, or end, at a page of memory that cannot be read.
 
-`python tests/kernels/guarded_calls.py begin|end` names each call before it makes it. A read outside of a tensor ends
-the process, also one by masked vector instructions or gathers, which AddressSanitizer does not see.
+A read outside of a tensor ends the process, also one by masked vector instructions or gathers, which AddressSanitizer
+does not see.
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from kernel_inputs import (
@@ -99,28 +99,24 @@ def call_distance(count: int, dtype: torch.dtype, edge: str) -> None:
         ops.feature_distance_backward(along, distance, kept, second, relu, True, True)
 
 
-def main(edge: str) -> None:
+def make_all(edge: str, log: Path) -> None:
+    """Name each call in a file before making it."""
     torch.set_num_threads(1)
     layouts = {name: LAYOUTS[name] for name in ("contiguous", "channels_last", "transposed")}
     layouts["channels_last of a wider map"] = partial(_every_other_column, layout=channels_last)
-    for dtype in DTYPES:
-        for case in (*sample_inputs(), *far_cases()):
-            for name, layout in layouts.items():
-                print(f"{case} {dtype} {name}", flush=True)
-                call(with_dtype(case, dtype), layout, edge)
+    with log.open("w", buffering=1) as calls, tk.use_backend(COMPILED):
+        for dtype in DTYPES:
+            for case in (*sample_inputs(), *far_cases()):
+                for name, layout in layouts.items():
+                    print(f"{case} {dtype} {name}", file=calls)
+                    call(with_dtype(case, dtype), layout, edge)
+                    _kept.clear()
+            for count in (1, 31, 77, 1100):  # less than a vector; vectors and some more; more than are summed at a time
+                print(f"feature_distance of {count} {dtype}", file=calls)
+                call_distance(count, dtype, edge)
                 _kept.clear()
-        for count in (1, 31, 77, 1100):  # less than a vector; vectors and some more; more than are summed at a time
-            print(f"feature_distance of {count} {dtype}", flush=True)
-            call_distance(count, dtype, edge)
-            _kept.clear()
-    print("all calls made", flush=True)
 
 
 def _every_other_column(tensor: Tensor, layout: Callable[[Tensor], Tensor]) -> Tensor:
     """The same values with columns apart: what lies between the last pixel of one row and the next is not read."""
     return layout(tensor.repeat_interleave(2, dim=3))[..., ::2]
-
-
-if __name__ == "__main__":
-    with tk.use_backend(COMPILED):
-        main(sys.argv[1])

@@ -49,6 +49,7 @@ def test_an_exported_program_is_one_for_training_where_it_is_asked_for() -> None
         torch.testing.assert_close(weight.grad, expected.grad)
 
 
+@pytest.mark.more
 @pytest.mark.skipif(shutil.which("c++") is None, reason="AOTInductor needs a C++ compiler, and there is none")
 def test_an_aotinductor_package_has_the_values_of_eager_mode(tmp_path: Path) -> None:
     package = torch._inductor.aoti_compile_and_package(
