@@ -134,13 +134,15 @@ ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) \
     ASAN_OPTIONS=detect_leaks=0:handle_abort=1:handle_sigill=1:log_path=$(FINDINGS) \
     UBSAN_OPTIONS=print_stacktrace=1:log_path=$(FINDINGS) LD_PRELOAD="$(SANITIZER_LIBRARIES)"
 SANITIZED_FILES := setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests
+SANITIZED_ISAS = $(shell $(BIN)/python -m tryon_kernels --variants | head -1)
 sanitize: $(VENV)/.tested
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
 	tar --create --exclude __pycache__ $(SANITIZED_FILES) | tar --extract --directory $(SANITIZED)
-	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(SANITIZED) && TRYON_KERNELS_CPP=1 TRYON_KERNELS_CUDA=0 TRYON_KERNELS_BUILD_ISAS='$(SANITIZED_ISAS)' $(SANITIZING) $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	$(ON_SANITIZED) $(PYTEST) $(SAID) $(SANITIZED_CALLS) 2> $(FINDINGS).stderr || { cat $(FINDINGS).*; false; }
 
+sanitize-each: SANITIZED_ISAS =
 sanitize-each: sanitize
 	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE)) \
 	    || { cat $(FINDINGS).*; false; }

@@ -28,6 +28,7 @@ class BuildKernels(build_ext):
     def run(self) -> None:
         """Build all, once the variables are known to make sense."""
         check_variables()
+        cpp.asked_variants()
         super().run()
 
     def get_ext_filename(self, fullname: str) -> str:

@@ -19,7 +19,7 @@ from build_support.compilation import (
     torch_headers,
     workers,
 )
-from build_support.variables import words
+from build_support.variables import refusal, words
 
 HOST_SOURCES = (
     *("csrc/bind.cpp", "csrc/older_systems.cpp"),
@@ -40,6 +40,8 @@ X86_VARIANTS = {  # instruction sets to compile for, best first
     "avx2": AVX2,
     "baseline": (),
 }
+HELD_BY = {"amx": "avx512"}  # one table more in its object for the correlation
+ISAS = "TRYON_KERNELS_BUILD_ISAS"
 
 
 def compiler() -> list[str]:
@@ -65,11 +67,20 @@ def check_compiler() -> None:
         raise CannotCompileError(f'the compiler "{name}" does not compile C++20 ({complaint(result)})')
 
 
+def asked_variants() -> set[str]:
+    """The instruction sets that TRYON_KERNELS_BUILD_ISAS asks for, all by default, and always the baseline."""
+    names = words(ISAS)
+    if not set(names) <= X86_VARIANTS.keys() | HELD_BY:
+        raise refusal(ISAS, f"some of {', '.join((*HELD_BY, *X86_VARIANTS))}")
+    return {HELD_BY.get(name, name) for name in names} | {"baseline"} if names else set(X86_VARIANTS)
+
+
 def variants() -> dict[str, tuple[str, ...]]:
-    """The instruction sets that this compiler has options for, with these, best first."""
+    """The instruction sets asked for that this compiler has options for, with these, best first."""
     machine = output_of([*compiler(), "-dumpmachine"]).stdout
     known = X86_VARIANTS if machine.startswith("x86_64") else {"baseline": ()}
-    return {name: options for name, options in known.items() if _checked("", *options).returncode == 0}
+    asked = {name: known[name] for name in known if name in asked_variants()}
+    return {name: options for name, options in asked.items() if _checked("", *options).returncode == 0}
 
 
 def compile_cpp(torch: Path, folder: Path, library: Path) -> dict[str, str]:
@@ -109,9 +120,6 @@ def _checked(source: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The variants to choose from, best first, as csrc/cpu/variants.cpp wants them.
-
-    AMX is one table more in AVX-512's object for the correlation; it samples as AVX-512 does.
-    """
-    amx = ["VARIANT(amx,avx512)"] if "avx512" in names else []
-    return "".join([*amx, *(f"VARIANT({name},{name})" for name in names)])
+    """The variants to choose from, best first, as csrc/cpu/variants.cpp wants them."""
+    held = [f"VARIANT({name},{holder})" for name, holder in HELD_BY.items() if holder in names]
+    return "".join([*held, *(f"VARIANT({name},{name})" for name in names)])

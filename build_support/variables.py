@@ -1,6 +1,7 @@
 """What the environment asks of the build.
 
 TRYON_KERNELS_CPP, TRYON_KERNELS_CUDA: 0 leaves the CPU's or the GPU's kernels out, 1 fails a build without any of them
+TRYON_KERNELS_BUILD_ISAS: instruction sets to compile the CPU's kernels for, beside the baseline: by default all
 CXX, CPPFLAGS, CFLAGS, CXXFLAGS, LDFLAGS: the C++ compiler and options for it, which come after ours
 MAX_JOBS: how many files to compile at a time
 CUDA_HOME, TORCH_CUDA_ARCH_LIST: where nvcc is and what to compile for, as in torch's own extensions

@@ -77,6 +77,21 @@ def test_an_instruction_set_that_does_not_compile_is_left_out_alone_and_the_repo
     assert re.fullmatch(f"avx512, because {reason}", sets[2])
 
 
+@of_several_instruction_sets
+@pytest.mark.parametrize(
+    ("asked", "built"),
+    [("avx2", ["avx2", "baseline"]), ("amx", ["amx", "avx512", "baseline"]), ("baseline", ["baseline"])],
+)
+def test_only_the_instruction_sets_that_are_asked_for_are_built_and_the_baseline(
+    source: Path, stand_in: Callable[..., StandIn], asked: str, built: list[str]
+) -> None:
+    compiler = stand_in()
+    assert build(source, CXX=compiler.cxx, TRYON_KERNELS_BUILD_ISAS=asked).returncode == 0
+    assert {"/amx/", "/avx512_bf16/"}.isdisjoint(re.findall(r"/\w+/(?=csrc/cpu/kernels)", str(compiler.lines())))
+    sets = re.search("instruction sets: (.*)\n", use(source))
+    assert [name.split()[0] for name in sets[1].split(", ")] == built
+
+
 @pytest.mark.parametrize(
     "fails",
     [r"-c csrc/bind\.cpp", pytest.param("-c csrc/cpu/kernels/sample.* .*/avx2/", marks=of_several_instruction_sets)],
@@ -147,6 +162,7 @@ def test_max_jobs_limits_how_many_files_are_compiled_at_a_time(
         ("CXXFLAGS", "'"),
         ("TRYON_KERNELS_CPP", "yes"),
         ("TRYON_KERNELS_CUDA", "off"),
+        ("TRYON_KERNELS_BUILD_ISAS", "avx512 avx3"),
     ],
 )
 def test_a_variable_that_means_nothing_is_refused_in_one_line(name: str, value: str, source: Path) -> None:
