@@ -10,16 +10,18 @@ from PIL import Image
 from torch import Tensor
 
 from tryon.data.folder import make_garment
-from tryon.data.images import Size, format_size, image_to_tensor, resize, tensor_to_image
+from tryon.data.images import Size, as_seen, format_size, image_to_tensor, on_white, resize, tensor_to_image
 from tryon.data.sample import Garment, Person, move, stack
 from tryon.errors import InputError
-from tryon.garment_mask import garment_mask
+from tryon.garment_mask import cut_out
 from tryon.models import TryOnModel
 from tryon.networks import compose
 from tryon.networks.flow import sample
 from tryon.networks.frozen import freeze
 from tryon.precision import LOWERED, autocast, check_precision, multiplies_bfloat16
 from tryon.weights import ModelRecord, load_model
+
+LONGEST_SHAPE = 5
 
 
 class TryOn:
@@ -56,26 +58,28 @@ class TryOn:
     def dress(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
         """Dress a person.
 
-        The networks work at the height they were trained at; where the photo is larger, the garment is warped at the
-        photo's own size, and what the generator paints is enlarged; what a copy mask takes from the photo is taken at
-        the photo's own size too.
+        The networks work at the height they were trained at, and at the width that keeps the photo's proportions; where
+        the photo is larger, the garment is warped at the photo's own size, and what the generator paints is enlarged;
+        what a copy mask takes from the photo is taken at the photo's own size too.
+
+        Pictures are taken as they are meant to be seen: upright by their EXIF orientation, in sRGB by their ICC
+        profile, on white where they are transparent.
 
         Args:
             person: photo of any size and mode.
             garment: product photo of any size and mode.
-            mask: garment mask of the garment's size, bright on the garment; by default made from the plain background.
+            mask: garment mask of the garment's size, bright on the garment; by default the garment's transparency where
+                it has some, else made from its plain background.
 
         Returns:
-            RGB image of the person's size.
+            RGB image of the size that the person has upright.
 
         Raises:
-            InputError: the mask's size is wrong, or no mask can be made; the message says why.
+            InputError: a picture or the mask cannot be used, or no mask can be made; the message says why.
         """
-        mask = garment_mask(garment) if mask is None else mask
-        if mask.size != garment.size:
-            found, wanted = (format_size((image.height, image.width)) for image in (mask, garment))
-            raise InputError(f"mask: found {found}, wanted {wanted} as the garment has")
-        photo, full_size = person.convert("RGB"), (person.height, person.width)
+        photo = check_shape(on_white(as_seen(person, "person")), "person")
+        garment, mask = cut_out(garment, mask)
+        full_size = photo.height, photo.width
         work_size = self._work_size(full_size)
         full_garment = self._garment(garment, mask, full_size)
         work_garment = full_garment if work_size == full_size else self._garment(garment, mask, work_size)
@@ -101,11 +105,21 @@ class TryOn:
         """The garment centred on a canvas of ``size``, its proportions kept; outside the photo there is no garment."""
         scale = min(size[0] / photo.height, size[1] / photo.width)
         height, width = (max(1, round(side * scale)) for side in (photo.height, photo.width))
-        fitted = make_garment(photo.convert("RGB"), mask.convert("L"), (height, width))
+        fitted = make_garment(photo, mask, (height, width))
         top, left = (size[0] - height) // 2, (size[1] - width) // 2
         margins = (left, size[1] - width - left, top, size[0] - height - top)
         placed = Garment(F.pad(fitted.image, margins), F.pad(fitted.mask, margins))
         return move(stack([placed]), self.device)
+
+
+def check_shape(photo: Image.Image, name: str) -> Image.Image:
+    """The photo of a person, unless it is so long that the networks, at their height, would see more than they can."""
+    if max(photo.size) > LONGEST_SHAPE * min(photo.size):
+        raise InputError(
+            f"{name}: found {format_size((photo.height, photo.width))},"
+            f" wanted a photo whose longer side is at most {LONGEST_SHAPE} times the shorter"
+        )
+    return photo
 
 
 def resized_map(sampling_map: Tensor, size: Size) -> Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 import tryon_kernels as tk
 from tryon import InputError, TryOn
 from tryon.data.folder import TryOnFolder, read_pairs
-from tryon.data.images import open_image
+from tryon.data.images import open_image, open_mask
 from tryon.data.sample import stack
 from tryon.inference import resized_map
 from tryon.precision import multiplies_bfloat16
@@ -41,8 +41,8 @@ def test_at_the_training_size_the_result_is_the_networks_image(student: TryOn, d
     person, garment = folder.people[0], folder.garments[1]
     with torch.inference_mode():
         wanted = student.model(stack([folder.read_person(person)]), stack([folder.read_garment(garment)])).image[0]
-    files = (folder.photo_path(person), folder.garment_path(garment), folder.mask_path(garment))
-    result = student.dress(*(open_image(path, mode) for path, mode in zip(files, ("RGB", "RGB", "L"), strict=True)))
+    photo, product = open_image(folder.photo_path(person)), open_image(folder.garment_path(garment))
+    result = student.dress(photo, product, open_mask(folder.mask_path(garment)))
     levels = (wanted.permute(1, 2, 0).numpy() + 1) * 127.5
     # Both round one image to 8 bits: half a level.
     np.testing.assert_allclose(np.asarray(result, dtype=np.float32), levels, atol=0.51)
@@ -109,8 +109,8 @@ def test_real_people_are_dressed_at_their_own_size(student: TryOn, real_photos: 
     pairs = read_pairs(real_photos / "test_pairs_unpaired.txt")
     assert len(pairs) == 10
     for person, garment in pairs:
-        photo = open_image(folder.photo_path(person), "RGB")
-        mask = open_image(folder.mask_path(garment), "L")
-        result = student.dress(photo, open_image(folder.garment_path(garment), "RGB"), mask)
+        photo = open_image(folder.photo_path(person))
+        mask = open_mask(folder.mask_path(garment))
+        result = student.dress(photo, open_image(folder.garment_path(garment)), mask)
         assert result.size == photo.size == (192, 256)
         assert np.asarray(result).std() > 1  # a picture, not one colour
