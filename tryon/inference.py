@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from tryon.data.folder import make_garment
-from tryon.data.images import Size, as_seen, format_size, image_to_tensor, on_white, resize, tensor_to_image
+from tryon.data.images import Size, as_seen, image_to_tensor, on_white, resize, tensor_to_image
+from tryon.data.images.frames import cut, frame_of_garment, frame_of_person, put_back
 from tryon.data.sample import Garment, Person, move, stack
 from tryon.errors import InputError
 from tryon.garment_mask import cut_out
@@ -20,8 +21,6 @@ from tryon.networks.flow import sample
 from tryon.networks.frozen import freeze
 from tryon.precision import LOWERED, autocast, check_precision, multiplies_bfloat16
 from tryon.weights import ModelRecord, load_model
-
-LONGEST_SHAPE = 5
 
 
 class TryOn:
@@ -58,9 +57,13 @@ class TryOn:
     def dress(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
         """Dress a person.
 
-        The networks work at the height they were trained at, and at the width that keeps the photo's proportions; where
-        the photo is larger, the garment is warped at the photo's own size, and what the generator paints is enlarged;
-        what a copy mask takes from the photo is taken at the photo's own size too.
+        The networks work at the height they were trained at; where the photo is larger, the garment is warped at the
+        photo's own size, and what the generator paints is enlarged; what a copy mask takes from the photo is taken at
+        the photo's own size too.
+
+        A photo of other proportions than theirs is dressed in its middle: what a wide one has left and right of a frame
+        of its height and their proportions stays as it is, and a narrow one is continued to both sides while it is
+        dressed. A product photo of other proportions is cut or extended around the garment (`frame_of_garment`).
 
         Pictures are taken as they are meant to be seen: upright by their EXIF orientation, in sRGB by their ICC
         profile, on white where they are transparent.
@@ -77,8 +80,14 @@ class TryOn:
         Raises:
             InputError: a picture or the mask cannot be used, or no mask can be made; the message says why.
         """
-        photo = check_shape(on_white(as_seen(person, "person")), "person")
+        photo = on_white(as_seen(person, "person"))
         garment, mask = cut_out(garment, mask)
+        frame, product = frame_of_person(photo, self.record.size), frame_of_garment(mask, self.record.size)
+        dressed = self._dress(cut(photo, frame), cut(garment, product), mask.crop(product))
+        return put_back(dressed, photo, frame)
+
+    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Image.Image:
+        """Dress a person in a photo of the networks' proportions."""
         full_size = photo.height, photo.width
         work_size = self._work_size(full_size)
         full_garment = self._garment(garment, mask, full_size)
@@ -110,16 +119,6 @@ class TryOn:
         margins = (left, size[1] - width - left, top, size[0] - height - top)
         placed = Garment(F.pad(fitted.image, margins), F.pad(fitted.mask, margins))
         return move(stack([placed]), self.device)
-
-
-def check_shape(photo: Image.Image, name: str) -> Image.Image:
-    """The photo of a person, unless it is so long that the networks, at their height, would see more than they can."""
-    if max(photo.size) > LONGEST_SHAPE * min(photo.size):
-        raise InputError(
-            f"{name}: found {format_size((photo.height, photo.width))},"
-            f" wanted a photo whose longer side is at most {LONGEST_SHAPE} times the shorter"
-        )
-    return photo
 
 
 def resized_map(sampling_map: Tensor, size: Size) -> Tensor:

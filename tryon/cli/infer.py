@@ -13,7 +13,7 @@ from tryon.data.images import open_image, open_mask
 from tryon.errors import InputError
 from tryon.files import make_folder
 from tryon.garment_mask import cut_out
-from tryon.inference import TryOn, check_shape
+from tryon.inference import TryOn
 from tryon.precision import LOWERED
 from tryon.progress import Progress
 
@@ -52,7 +52,7 @@ def _infer(options: argparse.Namespace) -> None:
 
 def _dress_one(options: argparse.Namespace) -> None:
     check_image_file(options.out)
-    person = check_shape(open_image(options.person), str(options.person))
+    person = open_image(options.person)
     garment = open_image(options.garment, "RGBA")
     mask = None if options.mask is None else open_mask(options.mask)
     garment, mask = cut_out(garment, mask, str(options.garment), str(options.mask))
@@ -65,21 +65,16 @@ def _dress_pairs(options: argparse.Namespace) -> None:
     pairs = read_pairs(options.pairs, folder)
     model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
     for person in dict.fromkeys(person for person, _ in pairs):  # before the first picture is made
-        _person(folder, person)
+        open_image(folder.photo_path(person))
     for garment in dict.fromkeys(garment for _, garment in pairs):
         _garment(folder, garment)
     make_folder(options.out)
     with Progress("infer", len(pairs), "pairs") as progress:
         for person, garment in pairs:
-            image = model.dress(_person(folder, person), *_garment(folder, garment))
+            image = model.dress(open_image(folder.photo_path(person)), *_garment(folder, garment))
             name = f"{folder.photo_path(person).stem}__{folder.garment_path(garment).stem}.png"
             image.save(options.out / name)
             progress.update()
-
-
-def _person(folder: TryOnFolder, person: str) -> Image.Image:
-    path = folder.photo_path(person)
-    return check_shape(open_image(path), str(path))
 
 
 def _garment(folder: TryOnFolder, garment: str) -> tuple[Image.Image, Image.Image]:
