@@ -197,6 +197,10 @@ class TestBadInputIsNamedInOneLine:
         np.save(path, np.zeros((4, 4), np.float32))
         with pytest.raises(InputError, match="found float32"):
             read_densepose(path)
+        np.savez(path.with_suffix(".npz"), parts=np.zeros((4, 4), int))
+        path.with_suffix(".npz").replace(path)
+        with pytest.raises(InputError, match=r"pose\.npy: cannot be read as a NumPy array"):
+            read_densepose(path)
 
 
 class TestRealPhotos:

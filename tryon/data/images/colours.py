@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from functools import cache
 from io import BytesIO
 
@@ -76,7 +77,9 @@ def upright(image: Image.Image, name: str = "image") -> Image.Image:
 
 def _orientation(image: Image.Image, name: str) -> int:
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of damaged data that have no orientation
+            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception as error:  # damaged EXIF data fail in whatever way their bytes happen to
         _warn(f"{name}: its EXIF data cannot be read ({_reason(error)}); taken as upright")
         return 1
@@ -114,7 +117,7 @@ def _from_profile(image: Image.Image, content: bytes, name: str) -> Image.Image 
         if space not in _spaces(image):
             raise ValueError(f"it is of {space} colours, and the picture of {image.mode}")
         return ImageCms.profileToProfile(image.convert(_PROFILE_MODES[space]), profile, _srgb(), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+    except (ImageCms.PyCMSError, ImportError, OSError, ValueError) as error:  # a Pillow may come without ImageCms
         _warn(f"{name}: its colour profile cannot be used ({_reason(error)}); taken as sRGB")
         return None
 

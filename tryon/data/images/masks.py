@@ -11,6 +11,9 @@ from tryon.data.images.colours import as_seen, upright
 from tryon.data.images.opening import read_image
 from tryon.errors import InputError
 
+_GREY = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Modes whose levels are the mask's."""
+
 
 def open_mask(path: Path) -> Image.Image:
     """Read a garment mask file: `as_mask` of it. Raises InputError that names the file."""
@@ -26,12 +29,14 @@ def as_mask(image: Image.Image, name: str = "mask") -> Image.Image:
     Raises:
         InputError: it has levels that are no finite numbers.
     """
-    if not image.mode.startswith(("I", "F")):
+    if image.mode in _GREY and not image.has_transparency_data:
+        grey = upright(image, name)
+    else:
         colours = image.copy()
         colours.info.pop("icc_profile", None)
         seen = as_seen(colours, name)
-        image = seen.getchannel("A") if seen.mode == "RGBA" else seen.convert("L")
-    levels = np.asarray(upright(image, name), dtype=np.float32)
+        grey = seen.getchannel("A") if seen.mode == "RGBA" else seen.convert("L")
+    levels = np.asarray(grey, dtype=np.float32)
     highest = levels.max()
     if not np.isfinite(highest):
         raise InputError(f"{name}: found a level of {highest}, wanted a grey mask of finite numbers")

@@ -110,7 +110,7 @@ def test_a_truncated_file_is_refused_in_one_line(written: Path) -> None:
         assert_one_line(caught.value, written)
 
 
-def test_damaged_bytes_end_in_a_picture_or_in_one_line(written: Path) -> None:
+def test_damaged_bytes_end_in_a_picture_or_in_one_line(written: Path, recwarn: pytest.WarningsRecorder) -> None:
     content = written.read_bytes()
     generator = np.random.default_rng(1)
     refused = []
@@ -123,6 +123,7 @@ def test_damaged_bytes_end_in_a_picture_or_in_one_line(written: Path) -> None:
         except InputError as error:
             refused.append(error)
     assert refused
+    assert not recwarn.list
     for error in refused:
         assert_one_line(error, written)
 
