@@ -159,16 +159,22 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path) -> None:
         open_image(tmp_path / "no.jpg")
 
 
-def ftyp(brand: bytes) -> bytes:
-    return struct.pack(">I", 20) + b"ftyp" + brand + bytes(4) + brand + b"what is in it"
+def ftyp(*brands: bytes) -> bytes:
+    """How a file of a family of formats begins: the one it is of, and those whose readers can read it too."""
+    return struct.pack(">I", 16 + 4 * len(brands)) + b"ftyp" + brands[0] + bytes(4) + b"".join(brands) + b"the rest"
 
 
-@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
-def test_a_format_that_needs_an_extra_names_it(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "brands"),
+    [("HEIC", (b"heic",)), ("HEIC", (b"mif1", b"heic")), ("AVIF", (b"avif",)), ("AVIF", (b"mif1", b"avif"))],
+)
+def test_a_format_that_needs_an_extra_names_it(
+    tmp_path: Path, kind: str, brands: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setattr(features, "check", lambda name: False)
     path = tmp_path / "photo.jpg"  # what is in a file counts, not its name
-    path.write_bytes(ftyp(kind.lower().encode()))
+    path.write_bytes(ftyp(*brands))
     with pytest.raises(InputError, match=rf"photo\.jpg: found an? {kind} .* pip install tryon-kernels\[photos\]"):
         open_image(path)
 
