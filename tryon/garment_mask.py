@@ -11,6 +11,8 @@ from tryon.errors import InputError
 PLAIN_BORDER = 0.6  # share of the border that must be background; the rest may be a garment that is cut off
 LOOSEST_PLAIN = 12  # grey levels (of 255) by which that share may differ from the border's median in any channel
 TIGHTEST_TOLERANCE = 4  # grey levels; looser, white garments on white leak into the background
+RIM = 2  # pixels around a garment in which its edge's blur and JPEG's ringing are neither it nor the background
+RIM_TOLERANCE = 32  # grey levels
 SMALLEST_GARMENT = 0.03  # share of the photo
 LARGEST_GARMENT = 0.98
 _BORDER_SHARE = 1 / 64  # thickness of the border, as a share of the photo's shorter side
@@ -70,7 +72,8 @@ def garment_mask(photo: Image.Image, name: str = "garment") -> Image.Image:
     """Separate a garment from a plain background.
 
     The background is what has the border's median colour and is connected to the border; so a white button or a
-    white print inside the garment stays garment.
+    white print inside the garment stays garment. Up to `RIM` pixels further, what is
+    nearly of that colour is background too.
 
     Args:
         photo: product photo, any size.
@@ -95,6 +98,9 @@ def garment_mask(photo: Image.Image, name: str = "garment") -> Image.Image:
     outside = connected_to_border(_near(colours, background, tolerance))
     # The median removes single stray pixels.
     mask = Image.fromarray(np.where(outside, np.uint8(0), np.uint8(255))).filter(ImageFilter.MedianFilter(3))
+    rim = Image.fromarray(_near(colours, background, max(tolerance, RIM_TOLERANCE)))
+    for _ in range(RIM):
+        mask.paste(mask.filter(ImageFilter.MinFilter(3)), mask=rim)
     covered = np.asarray(mask).mean() / 255
     if covered < SMALLEST_GARMENT:
         raise InputError(
