@@ -72,8 +72,8 @@ def garment_mask(photo: Image.Image, name: str = "garment") -> Image.Image:
     """Separate a garment from a plain background.
 
     The background is what has the border's median colour and is connected to the border; so a white button or a
-    white print inside the garment stays garment. Up to `RIM` pixels further, what is
-    nearly of that colour is background too.
+    white print inside the garment stays garment. Up to `RIM` pixels further, what is nearly of that colour is
+    background too.
 
     Args:
         photo: product photo, any size.

@@ -27,7 +27,9 @@ def add_arguments(commands: Commands) -> None:
     add_weights(parser)
     parser.add_argument("--person", type=Path, metavar="FILE", help="photo of a person")
     parser.add_argument("--garment", type=Path, metavar="FILE", help="product photo")
-    parser.add_argument("--mask", type=Path, metavar="FILE", help="garment mask (default: from the plain background)")
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="garment mask (default: its transparency or plain background)"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder with a test split, instead of one person")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="its pairs: 'person.jpg garment.jpg' a line")
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="image file; with --data a folder")
