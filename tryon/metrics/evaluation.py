@@ -64,10 +64,10 @@ def evaluate(
     ``progress`` is called with 1 after each pair.
 
     Raises:
-        InputError: before the first pair is dressed: a file of a pair cannot be read, a pair has no truth, or a tutor
-            meets a person without parsing.
+        InputError: a pair has no truth, or a tutor meets a person without parsing; or, before the first is dressed, a
+            picture cannot be read.
     """
-    _check_files(model, folder, pairs)
+    _check_pictures(folder, pairs)
     model = model.to(device).eval()
     scores = []
     for person, garment in pairs:
@@ -93,7 +93,8 @@ def dress_pair(
     model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str = "cpu"
 ) -> tuple[Image.Image, Tensor]:
     """Dress one pair of a test folder at the folder's size: try-on image and sampling map (2 x H x W)."""
-    _check_labelled(model, folder, person)
+    if model.role == "tutor" and person not in folder.labelled_people:
+        raise InputError(f"{folder.root}: found no parsing or pose of {person}, wanted both for a tutor")
     batch = move(stack([folder.read_person(person)]), device), move(stack([folder.read_garment(garment)]), device)
     result = model(*batch)
     return tensor_to_image(result.image[0]), result.warped.flow.sampling_map[0].cpu()
@@ -109,39 +110,20 @@ def true_photo(folder: TryOnFolder, person: str, garment: str) -> Image.Image:
     raise InputError(f"{path}: no such file, wanted the true photo of the pair")
 
 
-def _check_files(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, str]]) -> None:
-    for person in dict.fromkeys(person for person, _ in pairs):
-        _check_labelled(model, folder, person)
-        folder.read_person(person)
-    for garment in dict.fromkeys(garment for _, garment in pairs):
-        folder.read_garment(garment)
-    for pair in pairs:
-        true_photo(folder, *pair)
-        _true_flow(folder, *pair)
-
-
-def _check_labelled(model: TryOnModel, folder: TryOnFolder, person: str) -> None:
-    if model.role == "tutor" and person not in folder.labelled_people:
-        raise InputError(f"{folder.root}: found no parsing or pose of {person}, wanted both for a tutor")
-
-
 def _score(model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str) -> PairScore:
     image, sampling_map = dress_pair(model, folder, person, garment, device)
     truth = true_photo(folder, person, garment)
     ssim = structural_similarity(image.resize(truth.size, Image.Resampling.BICUBIC), truth)
-    source = _true_flow(folder, person, garment)
-    if source is None:
+    flow_path = folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz"
+    if not flow_path.exists():
         return PairScore(person, garment, ssim, None)
+    source = torch.from_numpy(_read_flow(flow_path))
     height, width = source.shape[-2:]
     error = flow_end_point_error(resized_map(sampling_map[None], (height, width))[0], source)
     return PairScore(person, garment, ssim, error)
 
 
-def _true_flow(folder: TryOnFolder, person: str, garment: str) -> Tensor | None:
-    """The true flow of a pair, 2 x H x W, where there is one."""
-    path = folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz"
-    if not path.exists():
-        return None
+def _read_flow(path: Path) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             source = arrays["source"]
@@ -149,7 +131,16 @@ def _true_flow(folder: TryOnFolder, person: str, garment: str) -> Tensor | None:
         raise InputError(f"{path}: cannot be read as a true flow ({error})") from None
     if source.ndim != 3 or source.shape[0] != 2:
         raise InputError(f"{path}: found shape {source.shape}, wanted 2 x H x W")
-    return torch.from_numpy(source)
+    return source
+
+
+def _check_pictures(folder: TryOnFolder, pairs: list[tuple[str, str]]) -> None:
+    for person in dict.fromkeys(person for person, _ in pairs):
+        folder.read_person(person)
+    for garment in dict.fromkeys(garment for _, garment in pairs):
+        folder.read_garment(garment)
+    for pair in pairs:
+        true_photo(folder, *pair)
 
 
 def _pair_name(folder: TryOnFolder, person: str, garment: str) -> str:
