@@ -64,10 +64,10 @@ def evaluate(
     ``progress`` is called with 1 after each pair.
 
     Raises:
-        InputError: a pair has no truth, or a tutor meets a person without parsing; or, before the first is dressed, a
-            picture cannot be read.
+        InputError: before the first pair is dressed: a picture cannot be read, a pair has no truth, or a tutor meets a
+            person without parsing.
     """
-    _check_pictures(folder, pairs)
+    _check_pairs(model, folder, pairs)
     model = model.to(device).eval()
     scores = []
     for person, garment in pairs:
@@ -93,8 +93,7 @@ def dress_pair(
     model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str = "cpu"
 ) -> tuple[Image.Image, Tensor]:
     """Dress one pair of a test folder at the folder's size: try-on image and sampling map (2 x H x W)."""
-    if model.role == "tutor" and person not in folder.labelled_people:
-        raise InputError(f"{folder.root}: found no parsing or pose of {person}, wanted both for a tutor")
+    _check_labels(model, folder, person)
     batch = move(stack([folder.read_person(person)]), device), move(stack([folder.read_garment(garment)]), device)
     result = model(*batch)
     return tensor_to_image(result.image[0]), result.warped.flow.sampling_map[0].cpu()
@@ -134,8 +133,14 @@ def _read_flow(path: Path) -> np.ndarray:
     return source
 
 
-def _check_pictures(folder: TryOnFolder, pairs: list[tuple[str, str]]) -> None:
+def _check_labels(model: TryOnModel, folder: TryOnFolder, person: str) -> None:
+    if model.role == "tutor" and person not in folder.labelled_people:
+        raise InputError(f"{folder.root}: found no parsing or pose of {person}, wanted both for a tutor")
+
+
+def _check_pairs(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, str]]) -> None:
     for person in dict.fromkeys(person for person, _ in pairs):
+        _check_labels(model, folder, person)
         folder.read_person(person)
     for garment in dict.fromkeys(garment for _, garment in pairs):
         folder.read_garment(garment)
