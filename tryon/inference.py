@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from tryon.data.folder import make_garment
-from tryon.data.images import Size, format_size, image_to_tensor, resize, tensor_to_image
+from tryon.data.images import Size, as_seen, image_to_tensor, on_white, resize, tensor_to_image
+from tryon.data.images.frames import cut, frame_of_garment, frame_of_person, put_back
 from tryon.data.sample import Garment, Person, move, stack
 from tryon.errors import InputError
-from tryon.garment_mask import garment_mask
+from tryon.garment_mask import cut_out
 from tryon.models import TryOnModel
 from tryon.networks import compose
 from tryon.networks.flow import sample
@@ -60,22 +61,34 @@ class TryOn:
         photo's own size, and what the generator paints is enlarged; what a copy mask takes from the photo is taken at
         the photo's own size too.
 
+        A photo of other proportions than theirs is dressed in its middle: what a wide one has left and right of a frame
+        of its height and their proportions stays as it is, and a narrow one is continued to both sides while it is
+        dressed. A product photo of other proportions is cut or extended around the garment (`frame_of_garment`).
+
+        Pictures are taken as they are meant to be seen: upright by their EXIF orientation, in sRGB by their ICC
+        profile, on white where they are transparent.
+
         Args:
             person: photo of any size and mode.
             garment: product photo of any size and mode.
-            mask: garment mask of the garment's size, bright on the garment; by default made from the plain background.
+            mask: garment mask of the garment's size, bright on the garment; by default the garment's transparency where
+                it has some, else made from its plain background.
 
         Returns:
-            RGB image of the person's size.
+            RGB image of the size that the person has upright.
 
         Raises:
-            InputError: the mask's size is wrong, or no mask can be made; the message says why.
+            InputError: a picture or the mask cannot be used, or no mask can be made; the message says why.
         """
-        mask = garment_mask(garment) if mask is None else mask
-        if mask.size != garment.size:
-            found, wanted = (format_size((image.height, image.width)) for image in (mask, garment))
-            raise InputError(f"mask: found {found}, wanted {wanted} as the garment has")
-        photo, full_size = person.convert("RGB"), (person.height, person.width)
+        photo = on_white(as_seen(person, "person"))
+        garment, mask = cut_out(garment, mask)
+        frame, product = frame_of_person(photo, self.record.size), frame_of_garment(mask, self.record.size)
+        dressed = self._dress(cut(photo, frame), cut(garment, product), mask.crop(product))
+        return put_back(dressed, photo, frame)
+
+    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Image.Image:
+        """Dress a person in a photo of the networks' proportions."""
+        full_size = photo.height, photo.width
         work_size = self._work_size(full_size)
         full_garment = self._garment(garment, mask, full_size)
         work_garment = full_garment if work_size == full_size else self._garment(garment, mask, work_size)
@@ -101,7 +114,7 @@ class TryOn:
         """The garment centred on a canvas of ``size``, its proportions kept; outside the photo there is no garment."""
         scale = min(size[0] / photo.height, size[1] / photo.width)
         height, width = (max(1, round(side * scale)) for side in (photo.height, photo.width))
-        fitted = make_garment(photo.convert("RGB"), mask.convert("L"), (height, width))
+        fitted = make_garment(photo, mask, (height, width))
         top, left = (size[0] - height) // 2, (size[1] - width) // 2
         margins = (left, size[1] - width - left, top, size[0] - height - top)
         placed = Garment(F.pad(fitted.image, margins), F.pad(fitted.mask, margins))

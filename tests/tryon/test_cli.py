@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tryon.cli import main
@@ -60,6 +61,21 @@ def test_the_pairs_of_a_folder_are_dressed(tiny_run: Path, drawn_data: Path, tmp
     assert run("infer", *arguments) == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["000000_0__000001_1.png", "000001_0__000000_1.png"]
+
+
+def test_a_phones_photo_is_dressed_upright(tiny_run: Path, drawn_data: Path, tmp_path: Path) -> None:
+    person, garment = (first_file(drawn_data / name) for name in ("test_img", "test_clothes"))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    results = []
+    for name, image in (("as_it_is", Image.open(person)), ("on_its_side", Image.open(person).rotate(90, expand=True))):
+        path, out = tmp_path / f"{name}.png", tmp_path / f"{name}_dressed.png"
+        image.save(path, exif=exif if name == "on_its_side" else None)
+        command = ("infer", "--weights", tiny_run / "student", "--person", path, "--garment", garment, "--out", out)
+        assert run(*command) == 0
+        results.append(Image.open(out))
+    assert results[0].tobytes() == results[1].tobytes()
+    assert not results[1].getexif()
 
 
 def test_a_model_is_evaluated(tiny_run: Path, drawn_data: Path, tmp_path: Path) -> None:
@@ -235,3 +251,41 @@ class TestBadInputIsOneLineAndExitCodeTwo:
         arguments = ("--data", drawn_data, "--pairs", pairs, "--out", tmp_path / "out")
         refused("infer", "--weights", tiny_run / "student", *arguments, names="found no file of 999999")
         assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("folder", ["test_img", "test_clothes", "test_edge"])
+    @pytest.mark.parametrize("command", ["infer", "evaluate"])
+    def test_a_damaged_file_of_the_last_pair_before_the_first_is_dressed(
+        self, refused, tiny_run: Path, drawn_data: Path, tmp_path: Path, folder: str, command: str
+    ) -> None:
+        data, out = Path(shutil.copytree(drawn_data, tmp_path / "data")), tmp_path / "out"
+        path = sorted((data / folder).iterdir())[-1]
+        path.write_bytes(path.read_bytes()[:200])
+        arguments = ("--data", data, "--pairs", data / "test_pairs_paired.txt", "--out", out)
+        refused(command, "--weights", tiny_run / "student", *arguments, names=f"{path}: cannot be read as an image")
+        assert not out.exists()
+
+    def test_a_mask_of_nothing_before_the_first_pair_is_dressed(
+        self, refused, tiny_run: Path, drawn_data: Path, tmp_path: Path
+    ) -> None:
+        data, out = Path(shutil.copytree(drawn_data, tmp_path / "data")), tmp_path / "out"
+        path = sorted((data / "test_edge").iterdir())[-1]
+        Image.new("L", (64, 64)).save(path)
+        arguments = ("--data", data, "--pairs", data / "test_pairs_paired.txt", "--out", out)
+        refused("infer", "--weights", tiny_run / "student", *arguments, names=f"{path}: found no garment")
+        assert not out.exists()
+
+    def test_masks_that_cannot_be_a_garments(self, drawn_data: Path, tmp_path: Path, capsys) -> None:
+        data = Path(shutil.copytree(drawn_data, tmp_path / "data"))
+        for path, level in zip(sorted((data / "test_edge").iterdir()), (0, 255), strict=True):
+            Image.new("L", Image.open(path).size, level).save(path)
+        assert run("data", "check", data) == 2
+        printed = capsys.readouterr()
+        assert "000000_1.png: found no garment" in printed.err
+        assert "000001_1.png: found the whole photo" in printed.out
+
+    def test_mask_of_another_size(self, refused, tiny_run: Path, drawn_data: Path, tmp_path: Path) -> None:
+        person, garment = (first_file(drawn_data / name) for name in ("test_img", "test_clothes"))
+        mask = tmp_path / "mask.png"
+        Image.new("L", (30, 40), 255).save(mask)
+        arguments = ("--person", person, "--garment", garment, "--mask", mask, "--out", tmp_path / "x.png")
+        refused("infer", "--weights", tiny_run / "student", *arguments, names=f"{mask}: found 40x30, wanted 64x64")

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 import tryon_kernels as tk
 from tryon import InputError, TryOn
 from tryon.data.folder import TryOnFolder, read_pairs
-from tryon.data.images import open_image
+from tryon.data.images import open_image, open_mask
 from tryon.data.sample import stack
 from tryon.inference import resized_map
 from tryon.precision import multiplies_bfloat16
@@ -41,8 +41,8 @@ def test_at_the_training_size_the_result_is_the_networks_image(student: TryOn, d
     person, garment = folder.people[0], folder.garments[1]
     with torch.inference_mode():
         wanted = student.model(stack([folder.read_person(person)]), stack([folder.read_garment(garment)])).image[0]
-    files = (folder.photo_path(person), folder.garment_path(garment), folder.mask_path(garment))
-    result = student.dress(*(open_image(path, mode) for path, mode in zip(files, ("RGB", "RGB", "L"), strict=True)))
+    photo, product = open_image(folder.photo_path(person)), open_image(folder.garment_path(garment))
+    result = student.dress(photo, product, open_mask(folder.mask_path(garment)))
     levels = (wanted.permute(1, 2, 0).numpy() + 1) * 127.5
     # Both round one image to 8 bits: half a level.
     np.testing.assert_allclose(np.asarray(result, dtype=np.float32), levels, atol=0.51)
@@ -52,6 +52,71 @@ def test_any_image_mode_is_taken(student: TryOn) -> None:
     wanted = np.asarray(student.dress(picture(64, 64), picture(64, 48)))
     result = student.dress(picture(64, 64).convert("RGBA"), picture(64, 48).convert("RGBA"))
     np.testing.assert_array_equal(np.asarray(result), wanted)
+
+
+def test_pictures_with_an_orientation_are_dressed_upright(student: TryOn, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 8
+    upright = picture(96, 64, seed=1), picture(64, 48)
+    wanted = student.dress(*upright)
+    stored = []
+    for number, image in enumerate(upright):
+        path = tmp_path / f"{number}.png"
+        image.transpose(Image.Transpose.ROTATE_270).save(path, exif=exif)
+        stored.append(Image.open(path))
+    result = student.dress(*stored)
+    assert result.size == (64, 96)
+    assert result.tobytes() == wanted.tobytes()
+    assert not result.getexif()
+
+
+def test_a_garments_transparency_is_its_mask(student: TryOn) -> None:
+    garment, mask = picture(64, 64), Image.new("L", (64, 64))
+    mask.paste(255, (20, 10, 50, 40))
+    clear = garment.copy()
+    clear.putalpha(mask)
+    assert student.dress(picture(64, 64), clear).tobytes() == student.dress(picture(64, 64), garment, mask).tobytes()
+
+
+def test_a_wide_photo_is_dressed_in_its_middle_as_that_alone_would_be(student: TryOn) -> None:
+    photo = picture(64, 160, seed=2)
+    middle = (48, 0, 112, 64)
+    result = student.dress(photo, picture(64, 64))
+    assert result.crop(middle).tobytes() == student.dress(photo.crop(middle), picture(64, 64)).tobytes()
+    for side in ((0, 0, 48, 64), (112, 0, 160, 64)):
+        assert result.crop(side).tobytes() == photo.crop(side).tobytes()
+
+
+def test_a_narrow_photo_is_dressed_as_if_its_sides_went_on(student: TryOn) -> None:
+    photo = picture(64, 64, seed=2)
+    narrow = photo.crop((12, 0, 52, 64))
+    levels = np.asarray(narrow)
+    continued = Image.fromarray(np.pad(levels, ((0, 0), (12, 12), (0, 0)), mode="edge"))
+    wanted = student.dress(continued, picture(64, 64)).crop((12, 0, 52, 64))
+    assert student.dress(narrow, picture(64, 64)).tobytes() == wanted.tobytes()
+
+
+def test_room_around_a_garment_does_not_make_it_smaller(student: TryOn) -> None:
+    results = []
+    for size, place in (((96, 70), (10, 5)), ((300, 90), (150, 20)), ((70, 200), (5, 90))):
+        garment, mask = Image.new("RGB", size, "white"), Image.new("L", size)
+        garment.paste(picture(80, 70).crop((10, 10, 60, 60)), place)
+        mask.paste(255, (*place, place[0] + 50, place[1] + 50))
+        results.append(student.dress(picture(64, 64), garment, mask).tobytes())
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("size", [(1, 500), (500, 1), (1, 1)])
+def test_the_longest_photos_take_no_longer_than_others(student: TryOn, size: tuple[int, int]) -> None:
+    seen = []
+    forward = student.model.forward
+    student.model.forward = lambda person, garment: (seen.append(person.photo.shape[-2:]), forward(person, garment))[1]
+    try:
+        result = student.dress(picture(64, 64).resize(size), picture(64, 64))
+    finally:
+        student.model.forward = forward
+    assert result.size == size
+    assert seen == [(64, 64)]
 
 
 def test_the_mask_is_made_from_a_plain_background_when_none_is_given(student: TryOn) -> None:
@@ -109,8 +174,8 @@ def test_real_people_are_dressed_at_their_own_size(student: TryOn, real_photos: 
     pairs = read_pairs(real_photos / "test_pairs_unpaired.txt")
     assert len(pairs) == 10
     for person, garment in pairs:
-        photo = open_image(folder.photo_path(person), "RGB")
-        mask = open_image(folder.mask_path(garment), "L")
-        result = student.dress(photo, open_image(folder.garment_path(garment), "RGB"), mask)
+        photo = open_image(folder.photo_path(person))
+        mask = open_mask(folder.mask_path(garment))
+        result = student.dress(photo, open_image(folder.garment_path(garment)), mask)
         assert result.size == photo.size == (192, 256)
         assert np.asarray(result).std() > 1  # a picture, not one colour

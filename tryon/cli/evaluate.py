@@ -27,13 +27,13 @@ def add_arguments(commands: Commands) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     check_output_file(options.out)
-    pairs = read_pairs(options.pairs)
     model, record = load_model(options.weights)
     if not record.generator:
         raise InputError(
             f"{options.weights}: found stage {record.stage}, which has no generator; wanted tutor or student"
         )
     folder = TryOnFolder(options.data, "test", record.size)
+    pairs = read_pairs(options.pairs, folder)
     device = chosen_device(options.device)
     with Progress("evaluate", len(pairs), "pairs") as progress:
         evaluation = evaluate(model, folder, pairs, device, progress.update)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from PIL import Image
+
 from tryon.cli.options import Commands, add_device, add_weights, check_image_file, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
-from tryon.data.images import open_image
+from tryon.data.images import open_image, open_mask
 from tryon.errors import InputError
 from tryon.files import make_folder
-from tryon.garment_mask import garment_mask
+from tryon.garment_mask import cut_out
 from tryon.inference import TryOn
 from tryon.precision import LOWERED
 from tryon.progress import Progress
@@ -25,7 +27,9 @@ def add_arguments(commands: Commands) -> None:
     add_weights(parser)
     parser.add_argument("--person", type=Path, metavar="FILE", help="photo of a person")
     parser.add_argument("--garment", type=Path, metavar="FILE", help="product photo")
-    parser.add_argument("--mask", type=Path, metavar="FILE", help="garment mask (default: from the plain background)")
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="garment mask (default: its transparency or plain background)"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder with a test split, instead of one person")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="its pairs: 'person.jpg garment.jpg' a line")
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="image file; with --data a folder")
@@ -50,29 +54,31 @@ def _infer(options: argparse.Namespace) -> None:
 
 def _dress_one(options: argparse.Namespace) -> None:
     check_image_file(options.out)
-    person, garment = open_image(options.person, "RGB"), open_image(options.garment, "RGB")
-    if options.mask is None:
-        mask = garment_mask(garment, str(options.garment))
-    else:
-        mask = open_image(options.mask, "L")
-        if mask.size != garment.size:
-            found, wanted = (f"{image.height}x{image.width}" for image in (mask, garment))
-            raise InputError(f"{options.mask}: found {found}, wanted {wanted} as the garment has")
+    person = open_image(options.person)
+    garment = open_image(options.garment, "RGBA")
+    mask = None if options.mask is None else open_mask(options.mask)
+    garment, mask = cut_out(garment, mask, str(options.garment), str(options.mask))
     model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
     model.dress(person, garment, mask).save(options.out)
 
 
 def _dress_pairs(options: argparse.Namespace) -> None:
-    pairs = read_pairs(options.pairs)
     folder = TryOnFolder(options.data, "test")
+    pairs = read_pairs(options.pairs, folder)
     model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
-    for person, garment in pairs:  # before the first picture is made
-        folder.photo_path(person), folder.mask_path(garment)
+    for person in dict.fromkeys(person for person, _ in pairs):  # before the first picture is made
+        open_image(folder.photo_path(person))
+    for garment in dict.fromkeys(garment for _, garment in pairs):
+        _garment(folder, garment)
     make_folder(options.out)
     with Progress("infer", len(pairs), "pairs") as progress:
         for person, garment in pairs:
-            photo_path, garment_path = folder.photo_path(person), folder.garment_path(garment)
-            mask = open_image(folder.mask_path(garment), "L")
-            image = model.dress(open_image(photo_path, "RGB"), open_image(garment_path, "RGB"), mask)
-            image.save(options.out / f"{photo_path.stem}__{garment_path.stem}.png")
+            image = model.dress(open_image(folder.photo_path(person)), *_garment(folder, garment))
+            name = f"{folder.photo_path(person).stem}__{folder.garment_path(garment).stem}.png"
+            image.save(options.out / name)
             progress.update()
+
+
+def _garment(folder: TryOnFolder, garment: str) -> tuple[Image.Image, Image.Image]:
+    path, mask_path = folder.garment_path(garment), folder.mask_path(garment)
+    return cut_out(open_image(path), open_mask(mask_path), str(path), str(mask_path))

@@ -1,8 +1,8 @@
 """PF-AFN's published checkpoints: their names for the layers of our networks, and the conversion.
 
-Facts of the published files: plain state dicts, keys prefixed with `module.` when saved from DataParallel; training
-checkpoints of a warping network may hold the smoothness stencils under `aflow_net.weight`. What tells tutor and
-student apart is the channels of the condition.
+Facts of the published files: plain state dicts, keys prefixed with `module.` when saved from DataParallel, and with
+`_orig_mod.` when saved from torch.compile; training checkpoints of a warping network may hold the smoothness stencils
+under `aflow_net.weight`. What tells tutor and student apart is the channels of the condition.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 """The published networks by kind."""
 
-DATA_PARALLEL_PREFIX = "module."
+WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
+"""What DataParallel and torch.compile put before the keys of what they wrap, and one another."""
+
 SMOOTHNESS_STENCILS = "aflow_net.weight"
 
 ROLE_OF_CONDITION = {3: "student", 45: "tutor"}
@@ -57,14 +59,19 @@ def convert_state_dict(state: Mapping[str, Tensor], kind: str, source: str = "ch
     """A published state dict under our keys, ready for the network `kind`'s `load_state_dict`.
 
     The tensors are copies, contiguous and of the network's dtypes. Raises InputError, naming `source` and the first
-    keys that are missing, unknown or misshapen.
+    keys that are missing, unknown, misshapen, or hold numbers that are not finite.
     """
     state = _without_prefix(state)
     ours = _network(kind).state_dict()
     table = key_table(kind)
     shapes = {published: ours[key].shape for published, key in table.items()}
     check_state_dict(state, shapes, source, ignored=[SMOOTHNESS_STENCILS])
-    return {key: _copy(state[published], ours[key].dtype) for published, key in table.items()}
+    converted = {key: _copy(state[published], ours[key].dtype) for published, key in table.items()}
+    lost = [published for published, key in table.items() if not converted[key].isfinite().all()]
+    if lost:
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        raise InputError(f"{source}: {lost[0]} holds numbers that are not finite{more}, wanted trained weights")
+    return converted
 
 
 def published_role(warp_state: Mapping[str, Tensor], source: str = "checkpoint") -> str:
@@ -84,7 +91,7 @@ def published_role(warp_state: Mapping[str, Tensor], source: str = "checkpoint")
 
 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(DATA_PARALLEL_PREFIX): value for key, value in state.items()}
+    return {WRAPPERS.sub("", key): value for key, value in state.items()}
 
 
 def _copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tryon.data.folder import SUBFOLDERS, TryOnFolder, read_pairs
-from tryon.data.images import format_size
+from tryon.data.images import format_size, open_mask
 from tryon.errors import InputError
+from tryon.garment_mask import check_mask
 
 _SHOWN_PROBLEMS = 20
 
@@ -26,9 +27,9 @@ def check_folder(root: Path) -> Iterator[str]:
     for split in splits:
         folder = TryOnFolder(root, split)
         problems += _unreadable([_reader(folder.read_person, person) for person in folder.people])
-        problems += _unreadable([_reader(folder.read_garment, garment) for garment in folder.garments])
+        problems += _unreadable([_reader(_check_garment, folder, garment) for garment in folder.garments])
         for path in sorted(root.glob(f"{split}_pairs*.txt")):
-            problems += _unreadable([_reader(_check_pairs, folder, path)])
+            problems += _unreadable([_reader(read_pairs, path, folder)])
         yield _summary(folder)
     yield from problems[1:_SHOWN_PROBLEMS]
     if problems:
@@ -49,10 +50,10 @@ def _unreadable(readers: list[Callable[[], object]]) -> list[str]:
     return problems
 
 
-def _check_pairs(folder: TryOnFolder, path: Path) -> None:
-    for person, garment in read_pairs(path):
-        folder.photo_path(person)
-        folder.garment_path(garment)
+def _check_garment(folder: TryOnFolder, garment: str) -> None:
+    folder.read_garment(garment)
+    path = folder.mask_path(garment)
+    check_mask(open_mask(path), str(path))
 
 
 def _summary(folder: TryOnFolder) -> str:

@@ -7,8 +7,10 @@ id: the name without extension, without ``_keypoints`` and without a closing ``_
 
 from __future__ import annotations
 
-import json
+import logging
 import re
+import unicodedata
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tryon.data.condition import POSE_KEYPOINTS
-from tryon.data.images import Size, format_size, image_to_tensor, mask_to_tensor, open_image, resize
+from tryon.data.images import (
+    SUFFIXES,
+    Size,
+    format_size,
+    image_to_tensor,
+    mask_to_tensor,
+    open_image,
+    open_mask,
+    read_image,
+    resize,
+    upright,
+)
 from tryon.data.labels import DENSEPOSE_PARTS, SCHEMES, LabelScheme, regions_of
+from tryon.data.pairs import WANTED, read_names
+from tryon.data.pose import read_keypoints
 from tryon.data.sample import Garment, Person, Sample
 from tryon.errors import InputError
 
@@ -26,30 +40,37 @@ SUBFOLDERS = {
     "train": {"photo": "train_img", "garment": "train_color", "mask": "train_edge"},
     "test": {"photo": "test_img", "garment": "test_clothes", "mask": "test_edge"},
 }
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _ROLE_TAIL = re.compile(r"_0?[01]$")
-_FIRST_PRESENT = 1  # keypoints at or below this coordinate are absent (published rule)
+
+_log = logging.getLogger(__name__)
 
 
 def sample_id(name: str) -> str:
-    """Id of a file name: ``000010_0_keypoints.json`` and ``000010_1.jpg`` both give ``000010``."""
-    return _ROLE_TAIL.sub("", Path(name).stem.removesuffix("_keypoints"))
+    """Id of a file name: ``000010_0_keypoints.json`` and ``000010_1.jpg`` both give ``000010``.
+
+    Systems write accents as letters of their own or not (NFD, NFC): ids are of one kind (NFC).
+    """
+    return _ROLE_TAIL.sub("", unicodedata.normalize("NFC", Path(name).stem).removesuffix("_keypoints"))
 
 
 def index_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files of a folder by id, sorted by name. Raises InputError where the folder is missing, empty or ambiguous."""
+    """Files of a folder by id, sorted by name, but for hidden ones, which systems leave beside those that they copy.
+
+    Raises:
+        InputError: the folder is missing, empty, or has two files of one id.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes:
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         if (other := found.setdefault(sample_id(path.name), path)) is not path:
             raise InputError(
                 f"{folder}: {other.name} and {path.name} have one id, {sample_id(path.name)}; wanted one file"
             )
     if not found:
-        raise InputError(f"{folder}: found no {' or '.join(suffixes)} file")
+        raise InputError(f"{folder}: found no {', '.join(suffixes)} file")
     return found
 
 
@@ -92,9 +113,9 @@ class TryOnFolder:
         if not root.is_dir():
             raise InputError(f"{root}: no such data folder")
         names = SUBFOLDERS[split]
-        self._photos = index_files(root / names["photo"], IMAGE_SUFFIXES)
-        self._garments = index_files(root / names["garment"], IMAGE_SUFFIXES)
-        self._masks = index_files(root / names["mask"], IMAGE_SUFFIXES)
+        self._photos = index_files(root / names["photo"], SUFFIXES)
+        self._garments = index_files(root / names["garment"], SUFFIXES)
+        self._masks = index_files(root / names["mask"], SUFFIXES)
         self.scheme = find_label_scheme(root, split)
         label_folder = root / f"{split}_label{self.scheme.folder_suffix if self.scheme else ''}"
         self._parsings = _optional_index(label_folder, (".png",))
@@ -104,7 +125,7 @@ class TryOnFolder:
         self.people = list(self._photos)
         self.garments = list(self._garments)
         self._resizes = size is not None
-        self.size = size or open_image(next(iter(self._photos.values())), "RGB").size[::-1]
+        self.size = size or open_image(next(iter(self._photos.values()))).size[::-1]
         _require_ids(self._garments, self._masks, root / names["mask"])
         if split == "train":
             self._require_complete(root, names, label_folder)
@@ -143,8 +164,8 @@ class TryOnFolder:
 
     def read_garment(self, garment: str) -> Garment:
         """Read a product photo and its mask, at `size`."""
-        photo = open_image(self.garment_path(garment), "RGB")
-        mask = open_image(self.mask_path(garment), "L")
+        photo = open_image(self.garment_path(garment))
+        mask = open_mask(self.mask_path(garment))
         self._check_size(self.garment_path(garment), photo.size[::-1], self._resizes)
         _check_same_size(self.mask_path(garment), mask.size[::-1], photo.size[::-1])
         return make_garment(photo, mask, self.size)
@@ -152,7 +173,7 @@ class TryOnFolder:
     def read_person(self, person: str) -> Person:
         """Read a photo and what there is of parsing, pose and DensePose, at `size`."""
         path = self.photo_path(person)
-        photo = open_image(path, "RGB")
+        photo = open_image(path)
         original: Size = photo.size[::-1]
         self._check_size(path, original, self._resizes)
         regions = keypoints = densepose = None
@@ -161,7 +182,7 @@ class TryOnFolder:
             _check_same_size(self._parsings[person], _size_of(parsing), original)
             regions = regions_of(_resize_labels(parsing, self.size), self.scheme)
         if person in self._poses:
-            keypoints = read_keypoints(self._poses[person])
+            keypoints = read_keypoints(self._poses[person], original)
             keypoints[:, 0] *= self.size[1] / original[1]
             keypoints[:, 1] *= self.size[0] / original[0]
         if person in self._denseposes:
@@ -188,77 +209,52 @@ def make_garment(photo: Image.Image, mask: Image.Image, size: Size) -> Garment:
     return Garment(image_to_tensor(resize(photo, size)) * mask_tensor, mask_tensor)
 
 
-def read_pairs(path: Path) -> list[tuple[str, str]]:
-    """Read a pair file: ``person.jpg garment.jpg`` a line. Returns (person id, garment id) in the file's order."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such pair file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a pair file ({error})") from None
-    pairs = []
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 2:
-            raise InputError(f"{path}:{number}: found {len(words)} words, wanted 'person.jpg garment.jpg'")
-        pairs.append((sample_id(words[0]), sample_id(words[1])))
+def read_pairs(path: Path, folder: TryOnFolder | None = None) -> list[tuple[str, str]]:
+    """Read a pair file (`read_names`). Returns (person id, garment id) in the file's order, each pair once.
+
+    Raises:
+        InputError: the file or a line cannot be read, or ``folder`` has no picture of it; names file and line.
+    """
+    pairs: dict[tuple[str, str], None] = {}
+    found = 0
+    for number, *names in read_names(path):
+        person, garment = map(sample_id, names)
+        if folder is not None:
+            try:
+                folder.photo_path(person), folder.garment_path(garment)
+            except InputError as error:
+                raise InputError(f"{path}:{number}: {error}") from None
+        pairs[person, garment] = None
+        found += 1
     if not pairs:
-        raise InputError(f"{path}: found no pair, wanted 'person.jpg garment.jpg' a line")
-    return pairs
+        raise InputError(f"{path}: found no pair, wanted {WANTED} a line")
+    if found > len(pairs):
+        _log.info("%s: of %d pairs %d are there before; each is taken once", path, found, found - len(pairs))
+    return list(pairs)
 
 
 def read_parsing(path: Path, scheme: LabelScheme) -> Tensor:
     """Read a parsing map: H x W int64 labels of ``scheme``. Raises InputError for other values or channels."""
-    image = open_image(path, "P") if _mode(path) == "P" else open_image(path, "L")
-    labels = torch.from_numpy(np.array(image, dtype=np.int64))
+    image = read_image(path)
+    if image.mode not in ("L", "P"):
+        raise InputError(f"{path}: found an image of mode {image.mode}, wanted one channel of label values")
+    labels = torch.from_numpy(np.array(upright(image, str(path)), dtype=np.int64))
     if (highest := int(labels.max())) > scheme.highest:
         raise InputError(f"{path}: found label {highest}, wanted 0..{scheme.highest} (scheme {scheme.name})")
     return labels
 
 
-def _mode(path: Path) -> str:
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as an image ({error})") from None
-    if mode not in ("L", "P"):
-        raise InputError(f"{path}: found an image of mode {mode}, wanted one channel of label values")
-    return mode
-
-
 def read_densepose(path: Path) -> Tensor:
     """Read DensePose part indices: H x W int64, 0..24."""
     try:
-        parts = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        parts = np.lib.format.read_array(BytesIO(path.read_bytes()), allow_pickle=False)
+    except Exception as error:  # a damaged file fails in whatever way its bytes happen to
         raise InputError(f"{path}: cannot be read as a NumPy array ({error})") from None
     if parts.ndim != 2 or parts.dtype.kind not in "iu":
         raise InputError(f"{path}: found {parts.dtype} of shape {parts.shape}, wanted integers of shape H x W")
     if parts.size and not 0 <= int(parts.min()) <= int(parts.max()) < DENSEPOSE_PARTS:
         raise InputError(f"{path}: found part {int(parts.max())}, wanted 0..{DENSEPOSE_PARTS - 1}")
     return torch.from_numpy(parts.astype(np.int64))
-
-
-def read_keypoints(path: Path) -> Tensor:
-    """Read OpenPose keypoints of the first person: 18 x 3 float32 (x, y, 1 if present else 0).
-
-    A file without a person gives 18 absent keypoints.
-    """
-    try:
-        people = json.loads(path.read_text(encoding="utf-8"))["people"]
-        if not people:
-            return torch.zeros(POSE_KEYPOINTS, 3)
-        values = people[0].get("pose_keypoints") or people[0]["pose_keypoints_2d"]
-        keypoints = torch.tensor(values, dtype=torch.float32).reshape(-1, 3)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
-    if keypoints.shape[0] != POSE_KEYPOINTS:
-        raise InputError(f"{path}: found {keypoints.shape[0]} keypoints, wanted {POSE_KEYPOINTS} (COCO)")
-    keypoints[:, 2] = ((keypoints[:, 0] > _FIRST_PRESENT) & (keypoints[:, 1] > _FIRST_PRESENT)).float()
-    return keypoints
 
 
 def _resize_labels(labels: Tensor, size: Size) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -63,8 +64,10 @@ def evaluate(
     ``progress`` is called with 1 after each pair.
 
     Raises:
-        InputError: a pair has no truth, or a tutor meets a person without parsing.
+        InputError: before the first pair is dressed: a picture cannot be read, a pair has no truth, or a tutor meets a
+            person without parsing.
     """
+    _check_pairs(model, folder, pairs)
     model = model.to(device).eval()
     scores = []
     for person, garment in pairs:
@@ -90,8 +93,7 @@ def dress_pair(
     model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str = "cpu"
 ) -> tuple[Image.Image, Tensor]:
     """Dress one pair of a test folder at the folder's size: try-on image and sampling map (2 x H x W)."""
-    if model.role == "tutor" and person not in folder.labelled_people:
-        raise InputError(f"{folder.root}: found no parsing or pose of {person}, wanted both for a tutor")
+    _check_labels(model, folder, person)
     batch = move(stack([folder.read_person(person)]), device), move(stack([folder.read_garment(garment)]), device)
     result = model(*batch)
     return tensor_to_image(result.image[0]), result.warped.flow.sampling_map[0].cpu()
@@ -101,9 +103,9 @@ def true_photo(folder: TryOnFolder, person: str, garment: str) -> Image.Image:
     """The true photo of a pair, at its own size."""
     path = folder.root / TRUTH_FOLDER / f"{_pair_name(folder, person, garment)}.png"
     if path.exists():
-        return open_image(path, "RGB")
+        return open_image(path)
     if person == garment:
-        return open_image(folder.photo_path(person), "RGB")
+        return open_image(folder.photo_path(person))
     raise InputError(f"{path}: no such file, wanted the true photo of the pair")
 
 
@@ -124,11 +126,26 @@ def _read_flow(path: Path) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             source = arrays["source"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as a true flow ({error})") from None
     if source.ndim != 3 or source.shape[0] != 2:
         raise InputError(f"{path}: found shape {source.shape}, wanted 2 x H x W")
     return source
+
+
+def _check_labels(model: TryOnModel, folder: TryOnFolder, person: str) -> None:
+    if model.role == "tutor" and person not in folder.labelled_people:
+        raise InputError(f"{folder.root}: found no parsing or pose of {person}, wanted both for a tutor")
+
+
+def _check_pairs(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, str]]) -> None:
+    for person in dict.fromkeys(person for person, _ in pairs):
+        _check_labels(model, folder, person)
+        folder.read_person(person)
+    for garment in dict.fromkeys(garment for _, garment in pairs):
+        folder.read_garment(garment)
+    for pair in pairs:
+        true_photo(folder, *pair)
 
 
 def _pair_name(folder: TryOnFolder, person: str, garment: str) -> str:

@@ -77,9 +77,11 @@ def test_a_converted_warp_network_computes_what_the_published_layout_does():
             torch.testing.assert_close(network.flow.refinement[level](pair), refine, **SAME)
 
 
-def test_the_prefix_of_data_parallel_files_and_the_smoothness_stencils_are_dropped():
-    state = {f"module.{key}": value for key, value in blank_checkpoint("student_warp").items()}
-    state["module.aflow_net.weight"] = torch.zeros(4, 1, 3, 3)
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_the_prefixes_of_wrapped_networks_and_the_smoothness_stencils_are_dropped(prefix):
+    state = {f"{prefix}{key}": value for key, value in blank_checkpoint("student_warp").items()}
+    state[f"{prefix}aflow_net.weight"] = torch.zeros(4, 1, 3, 3)
+    assert published_role(state) == "student"
     assert convert_state_dict(state, "student_warp").keys() == our_shapes("student_warp").keys()
 
 
@@ -93,6 +95,18 @@ def test_a_missing_key_is_named():
 def test_an_unknown_key_is_named():
     state = blank_checkpoint("student_generator") | {"extra.weight": torch.zeros(1)}
     with pytest.raises(InputError, match=r"gen\.pth: found extra\.weight"):
+        convert_state_dict(state, "student_generator", "gen.pth")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300])
+def test_weights_that_are_not_finite_are_refused(number):
+    state = blank_checkpoint("student_generator")
+    key = "model.model.0.weight"
+    state[key] = torch.full(state[key].shape, number, dtype=torch.float64)
+    with pytest.raises(InputError, match=r"gen\.pth: model\.model\.0\.weight holds numbers that are not finite,"):
+        convert_state_dict(state, "student_generator", "gen.pth")
+    state["model.model.6.weight"] = torch.full((4, 128, 3, 3), number, dtype=torch.float64)
+    with pytest.raises(InputError, match=r"holds numbers that are not finite \(and 1 more\)"):
         convert_state_dict(state, "student_generator", "gen.pth")
 
 

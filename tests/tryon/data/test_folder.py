@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tryon.data.folder import TryOnFolder, read_densepose, read_keypoints, read_pairs, read_parsing, sample_id
+from tryon.data.folder import TryOnFolder, read_densepose, read_parsing, sample_id
 from tryon.data.labels import LIP, VITON, regions_of
 from tryon.errors import InputError
 
@@ -29,6 +28,7 @@ def copied_data(drawn_data: Path, tmp_path: Path) -> Path:
         ("00006_00.jpg", "00006"),
         ("alice.png", "alice"),
         ("img_12.png", "img_12"),
+        ("Zoe\u0308_1.jpg", "Zo\u00eb"),
     ],
 )
 def test_an_id_is_the_name_without_its_role(name: str, wanted: str) -> None:
@@ -78,6 +78,27 @@ def test_photos_and_masks_may_be_jpeg_or_png_in_one_folder(copied_data: Path) ->
     assert set(folder.read_garment("000000").mask.unique().tolist()) == {0.0, 1.0}
 
 
+def test_hidden_files_are_no_samples(copied_data: Path) -> None:
+    people = TryOnFolder(copied_data, "train").people
+    for name in ("train_img/._000001_0.png", "train_pose/._000001_0_keypoints.json", "train_edge/.thumbnail.png"):
+        (copied_data / name).write_bytes(b"left by another system")
+    assert TryOnFolder(copied_data, "train").people == people
+
+
+def test_accents_may_be_written_in_two_ways_in_the_folders_of_one_split(copied_data: Path) -> None:
+    for folder, name in (("train_img", "zo\u00eb_0.png"), ("train_color", "zoe\u0308_1.png")):
+        first = sorted((copied_data / folder).iterdir())[0]
+        first.rename(first.with_name(name))
+    for folder in ("train_edge", "train_label", "train_densepose"):
+        first = sorted((copied_data / folder).iterdir())[0]
+        first.rename(first.with_name(f"zoe\u0308{first.suffix}"))
+    pose = sorted((copied_data / "train_pose").iterdir())[0]
+    pose.rename(pose.with_name("zoe\u0308_0_keypoints.json"))
+    folder = TryOnFolder(copied_data, "train")
+    assert folder.people[-1] == "zo\u00eb"
+    assert folder.read_sample("zo\u00eb", folder.people[0]).person.keypoints is not None
+
+
 def test_densepose_is_optional(copied_data: Path) -> None:
     shutil.rmtree(copied_data / "train_densepose")
     folder = TryOnFolder(copied_data, "train")
@@ -100,27 +121,6 @@ def test_regions_follow_the_scheme(scheme, garment: set[int], face: set[int]) ->
     covered = regions.garment + regions.face + regions.other_clothes + regions.arms
     assert covered.max() == 1  # no label belongs to two regions
     assert covered[0, 0, 0] == 0  # the background to none
-
-
-def test_keypoints_at_or_left_of_one_pixel_are_absent(tmp_path: Path) -> None:
-    values = [5.0, 6.0, 0.9] * 18
-    values[3:6] = [1.0, 50.0, 0.9]
-    for key in ("pose_keypoints", "pose_keypoints_2d"):
-        path = tmp_path / f"{key}.json"
-        path.write_text(json.dumps({"people": [{key: values}]}))
-        assert read_keypoints(path)[:3, 2].tolist() == [1.0, 0.0, 1.0]
-
-
-def test_a_pose_file_without_a_person_has_no_keypoints(tmp_path: Path) -> None:
-    path = tmp_path / "empty.json"
-    path.write_text('{"people": []}')
-    assert read_keypoints(path).abs().sum() == 0
-
-
-def test_pairs_are_read_in_the_files_order(tmp_path: Path) -> None:
-    path = tmp_path / "pairs.txt"
-    path.write_text("000001_0.jpg 000003_1.jpg\n\n000002_0.jpg 000001_1.jpg\n")
-    assert read_pairs(path) == [("000001", "000003"), ("000002", "000001")]
 
 
 class TestBadInputIsNamedInOneLine:
@@ -197,24 +197,10 @@ class TestBadInputIsNamedInOneLine:
         np.save(path, np.zeros((4, 4), np.float32))
         with pytest.raises(InputError, match="found float32"):
             read_densepose(path)
-
-    def test_keypoints_of_another_layout(self, tmp_path: Path) -> None:
-        path = tmp_path / "body25.json"
-        path.write_text(json.dumps({"people": [{"pose_keypoints_2d": [1.0] * 75}]}))
-        with pytest.raises(InputError, match="found 25 keypoints, wanted 18"):
-            read_keypoints(path)
-        path.write_text("{")
-        with pytest.raises(InputError, match=r"body25\.json: cannot be read"):
-            read_keypoints(path)
-
-    def test_pair_file(self, tmp_path: Path) -> None:
-        path = tmp_path / "pairs.txt"
-        path.write_text("a b c\n")
-        with pytest.raises(InputError, match=r"pairs\.txt:1: found 3 words"):
-            read_pairs(path)
-        path.write_text("\n")
-        with pytest.raises(InputError, match="found no pair"):
-            read_pairs(path)
+        np.savez(path.with_suffix(".npz"), parts=np.zeros((4, 4), int))
+        path.with_suffix(".npz").replace(path)
+        with pytest.raises(InputError, match=r"pose\.npy: cannot be read as a NumPy array"):
+            read_densepose(path)
 
 
 class TestRealPhotos:

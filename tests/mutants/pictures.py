@@ -1,0 +1,52 @@
+"""Mutants of how pictures, masks, pairs and poses are read."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+COLOURS = "tryon/data/images/colours.py"
+OPENING = "tryon/data/images/opening.py"
+MASKS = "tryon/data/images/masks.py"
+FRAMES = "tryon/data/images/frames.py"
+CUT_OUT = "tryon/garment_mask.py"
+PAIRS = "tryon/data/pairs.py"
+POSE = "tryon/data/pose.py"
+FOLDER = "tryon/data/folder.py"
+OF_COLOURS = "tests/tryon/data/images/test_colours.py"
+OF_OPENING = "tests/tryon/data/images/test_opening.py"
+OF_MASKS = "tests/tryon/data/images/test_masks.py"
+OF_FRAMES = "tests/tryon/data/images/test_frames.py"
+OF_CUT_OUT = "tests/tryon/test_garment_mask.py"
+OF_PAIRS = "tests/tryon/data/test_pairs.py"
+OF_POSE = "tests/tryon/data/test_pose.py"
+OF_FOLDER = "tests/tryon/data/test_folder.py"
+
+MUTANTS = (
+    Mutant(COLOURS, "6: Image.Transpose.ROTATE_270", "6: Image.Transpose.ROTATE_90", OF_OPENING),
+    Mutant(COLOURS, "5: Image.Transpose.TRANSPOSE,", "5: Image.Transpose.TRANSVERSE,", OF_OPENING),
+    Mutant(COLOURS, "(levels + 128) // 257", "levels // 257", OF_COLOURS),
+    Mutant(COLOURS, 'or (image.mode == "I" and image.format in _DEEP_FORMATS)', "", OF_COLOURS),
+    Mutant(COLOURS, "        seen.putalpha(alpha)", "        pass", OF_COLOURS),
+    Mutant(COLOURS, "    seen.info = {}  #", "    #", OF_COLOURS),
+    Mutant(COLOURS, 'if image.mode == "LAB" or "sRGB" in', 'if image.mode == "LAB" or "sRBG" in', OF_COLOURS),
+    Mutant(COLOURS, '"white")\n    return', '"black")\n    return', OF_COLOURS),
+    Mutant(COLOURS, "@cache  # once for a file, however often it is read\n", "", OF_COLOURS),
+    Mutant(OPENING, "                _check_pixels(path, image)\n", "", OF_OPENING),
+    Mutant(OPENING, "        except Exception as error:", "        except OSError as error:", OF_OPENING),
+    Mutant(OPENING, "range(16, end, 4)", "range(16, 16, 4)", OF_OPENING),
+    Mutant(MASKS, "(255 / highest if highest > 0 else 0)", "1", OF_MASKS),
+    Mutant(MASKS, 'seen.getchannel("A") if', 'seen.convert("L") if', OF_MASKS),
+    Mutant(MASKS, "grey = upright(image, name)", "grey = image", OF_MASKS),
+    Mutant(FRAMES, "left = (photo.width - width) // 2", "left = 0", OF_FRAMES),
+    Mutant(FRAMES, "/ GARMENT_FILL\n", "\n", OF_FRAMES),
+    Mutant(FRAMES, "clip(0, image.width - 1)", "clip(0, image.width - 2)", OF_FRAMES),
+    Mutant(CUT_OUT, 'side="right")  #', 'side="left")  #', OF_CUT_OUT),
+    Mutant(CUT_OUT, "elif border > max(PLAIN_BORDER, covered):", "elif border > PLAIN_BORDER:", OF_CUT_OUT),
+    Mutant(CUT_OUT, ".min() < _HALF:", ".min() < 255:", OF_CUT_OUT),
+    Mutant(PAIRS, 'encoding="utf-8-sig"', 'encoding="utf-8"', OF_PAIRS),
+    Mutant(PAIRS, 'outside = _QUOTED.sub("", line)', "outside = line", OF_PAIRS),
+    Mutant(POSE, "key=_certainty", "key=len", OF_POSE),
+    Mutant(POSE, "torch.tensor(size[::-1])", "torch.tensor(size)", OF_POSE),
+    Mutant(FOLDER, 'or path.name.startswith(".")', "", OF_FOLDER),
+    Mutant(FOLDER, 'unicodedata.normalize("NFC", Path(name).stem)', "Path(name).stem", OF_FOLDER),
+)

@@ -1,0 +1,65 @@
+"""OpenPose files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tryon.data.condition import POSE_KEYPOINTS
+from tryon.data.images import Size
+from tryon.errors import InputError
+
+_FIRST_PRESENT = 1  # keypoints at or below this coordinate, in pixels, are absent (published rule)
+
+
+def read_keypoints(path: Path, size: Size) -> Tensor:
+    """Read an OpenPose file's keypoints of the person of whom it is surest: of the highest sum of confidences.
+
+    Coordinates are pixels, or shares of the picture where none of the person's is above 1.
+
+    Args:
+        path: JSON file.
+        size: (height, width) of the picture.
+
+    Returns:
+        18 x 3 float32 (x and y in pixels, 1 if present else 0). A file without a person gives 18 absent keypoints.
+
+    Raises:
+        InputError: the file cannot be read, or has other keypoints; names it.
+    """
+    try:
+        people = [_keypoints(person) for person in json.loads(path.read_text(encoding="utf-8"))["people"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
+    people = [person for person in people if len(person)]
+    if not people:
+        return torch.zeros(POSE_KEYPOINTS, 3)
+    for person in people:
+        if len(person) != POSE_KEYPOINTS:
+            raise InputError(f"{path}: found {len(person)} keypoints, wanted {POSE_KEYPOINTS} (COCO)")
+    keypoints = max(people, key=_certainty)
+    places = keypoints[:, :2]
+    if places.abs().max() > 1:
+        present = places > _FIRST_PRESENT
+    elif places.min() < 0:
+        raise InputError(
+            f"{path}: found coordinates of {places.min():g} to {places.max():g}, wanted pixels, or shares of 0 to 1"
+        )
+    else:
+        present = places > 0
+        places *= torch.tensor(size[::-1])
+    keypoints[:, 2] = present.all(dim=1).float()
+    return keypoints
+
+
+def _keypoints(person: dict[str, list[float]]) -> Tensor:
+    values = person.get("pose_keypoints") or person["pose_keypoints_2d"]
+    return torch.tensor(values, dtype=torch.float32).nan_to_num().reshape(-1, 3)
+
+
+def _certainty(person: Tensor) -> tuple[float, int]:
+    """Sum of the confidences; where a file has none, how many keypoints there are decides."""
+    return float(person[:, 2].sum()), int((person[:, :2] > 0).all(dim=1).sum())
