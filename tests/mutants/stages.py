@@ -89,13 +89,13 @@ MUTANTS = (
     ),
     Mutant(
         STUDENT,
-        "result = self.model(knowledge.person, sample.garment, region=region)",
-        "result = self.model(knowledge.person, sample.garment)",
+        "result = self.model(knowledge.person, knowledge.garment, region=region)",
+        "result = self.model(knowledge.person, knowledge.garment)",
         STUDENT_LOSSES,
     ),
     Mutant(
         STUDENT,
-        "skin=skin_region(knowledge.fake_mask, region)",
+        "skin=skin_region(knowledge.worn_mask, region)",
         "skin=skin_region(result.warped.mask, region)",
         STUDENT_LOSSES,
     ),
