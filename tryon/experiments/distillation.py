@@ -19,7 +19,7 @@ from tryon.errors import InputError
 from tryon.experiments.pictures import draw_curves, draw_sheet
 from tryon.experiments.plan import Part, read_times, run_parts
 from tryon.experiments.results import Results, tutor_at
-from tryon.experiments.settings import TUTOR, VARIANTS, Settings, Variant, claim
+from tryon.experiments.settings import TUTOR, Settings, Variant, claim
 from tryon.experiments.tables import tables
 from tryon.files import whole_file
 from tryon.losses import PerceptualLoss
@@ -90,7 +90,7 @@ class _Experiment:
         for seed in settings.seeds:
             parts += [self._training(seed, TUTOR, stage) for stage in TUTOR_STAGES]
             parts += [self._scoring(seed, TUTOR, level) for level in settings.noise_levels]
-            for variant in VARIANTS:
+            for variant in self.settings.variants:
                 parts += [self._training(seed, variant.name, stage, variant) for stage in STUDENT_STAGES]
                 parts.append(self._scoring(seed, variant.name))
         return parts
@@ -201,7 +201,7 @@ class _Experiment:
         settings = self.settings
         files: dict[str, tuple[str, float | None]] = {
             **{tutor_at(level): (TUTOR, level) for level in settings.noise_levels},
-            **{variant.name: (variant.name, None) for variant in VARIANTS},
+            **{variant.name: (variant.name, None) for variant in self.settings.variants},
         }
         return Results(
             settings,
@@ -213,7 +213,7 @@ class _Experiment:
 
     def _logs(self, seed: int) -> dict[str, dict[str, Path]]:
         runs = {TUTOR: self.run_folder(seed, TUTOR)}
-        students = {variant.name: self.run_folder(seed, variant.name) for variant in VARIANTS}
+        students = {variant.name: self.run_folder(seed, variant.name) for variant in self.settings.variants}
         return {
             stage: {name: run / stage / LOG_FILE for name, run in (runs if stage in TUTOR_STAGES else students).items()}
             for stage in STAGES
@@ -227,7 +227,7 @@ class _Experiment:
         tutor = load_model(self.run_folder(seed, TUTOR) / TUTOR)[0].eval()
         students = {
             variant.name: (load_model(self.run_folder(seed, variant.name) / "student")[0].eval(), clean)
-            for variant in VARIANTS
+            for variant in self.settings.variants
         }
         of_tutor = {tutor_at(self.settings.noise_levels[0]): clean, tutor_at(self.settings.training_noise): as_trained}
         return {title: (tutor, folder) for title, folder in of_tutor.items()} | students

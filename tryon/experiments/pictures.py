@@ -12,7 +12,6 @@ from tryon.engine.log import read_log
 from tryon.engine.pictures import contact_sheet
 from tryon.engine.plot import new_figure, save_figure, thinned
 from tryon.experiments.results import Results, tutor_at
-from tryon.experiments.settings import VARIANTS
 from tryon.experiments.tables import COLUMNS
 from tryon.files import whole_file
 from tryon.models import TryOnModel
@@ -35,7 +34,7 @@ def draw_curves(results: Results, logs: Mapping[str, Mapping[str, Path]], out: P
     figure = new_figure(PANEL[0] * PER_ROW, PANEL[1] * rows)
     places = iter(figure.subplots(rows, PER_ROW).flat)
     levels = results.settings.noise_levels
-    colours = {variant.name: f"C{number + 1}" for number, variant in enumerate(VARIANTS)}
+    colours = {variant.name: f"C{number + 1}" for number, variant in enumerate(results.settings.variants)}
     for measure, title, _, more in COLUMNS:
         axes = next(places)
         seeds = np.array([results.means(tutor_at(level), "unpaired", measure) for level in levels])

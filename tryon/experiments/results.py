@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tryon.experiments.settings import TUTOR, VARIANTS, Settings
+from tryon.experiments.settings import TUTOR, Settings
 from tryon.experiments.statistics import Array, Difference, paired_difference
 
 KINDS = ("unpaired", "paired")
@@ -23,7 +23,7 @@ def tutor_at(level: float) -> str:
 
 def model_names(settings: Settings) -> list[str]:
     """The tutor at each noise level, and the students."""
-    return [*map(tutor_at, settings.noise_levels), *(variant.name for variant in VARIANTS)]
+    return [*map(tutor_at, settings.noise_levels), *(variant.name for variant in settings.variants)]
 
 
 @dataclass(frozen=True)

@@ -56,34 +56,36 @@ class Settings:
         batch: samples a step.
         learning_rate: of all stages.
         settle_norms: batches over which norms are settled.
+        variants: the students, with `IMITATE` among them.
         resamples: of each bootstrap.
         shown: pairs on the contact sheet.
     """
 
-    size: Size = demo.SIZE
+    size: Size = (96, 64)
     train_people: int = demo.TRAIN_PEOPLE
     test_people: int = 64
     data_seed: int = 0
     training_noise: float = demo.PARSING_NOISE
     noise_levels: tuple[float, ...] = (0.0, 0.2, demo.PARSING_NOISE, 0.8, 1.0)
     seeds: tuple[int, ...] = (0, 1, 2)
-    width: float = demo.WIDTH
-    steps: Mapping[str, int] = field(default_factory=lambda: dict(demo.STEPS))
+    width: float = 1 / 8
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {"tutor-warp": 800, "tutor": 400, "student-warp": 300, "student": 750}
+    )
     batch: int = demo.BATCH
     learning_rate: float = demo.LEARNING_RATE
     settle_norms: int = demo.SETTLE_NORMS
+    variants: tuple[Variant, ...] = VARIANTS
     resamples: int = 10_000
     shown: int = 8
 
 
 FULL = Settings()
 QUICK = Settings(
-    size=(96, 64),
     train_people=800,
     test_people=48,
     noise_levels=(0.0, demo.PARSING_NOISE, 1.0),
     seeds=(0,),
-    width=1 / 8,
     steps={"tutor-warp": 500, "tutor": 250, "student-warp": 150, "student": 250},
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tryon.data.images import format_size
 from tryon.errors import InputError
 from tryon.experiments.results import KINDS, Results, model_names, tutor_at
-from tryon.experiments.settings import IMITATE, VARIANTS
+from tryon.experiments.settings import IMITATE
 from tryon.experiments.statistics import CONFIDENCE, Difference
 from tryon.files import whole_file
 
@@ -92,7 +92,7 @@ def _verdicts(results: Results, references: Sequence[str]) -> str:
     """For each student, in how many measures it is better and worse than each reference for sure."""
     header = ("", *(f"better and worse than {reference}" for reference in references))
     rows = []
-    for variant in VARIANTS:
+    for variant in results.settings.variants:
         cells = []
         for reference in references:
             signs = [
@@ -120,7 +120,7 @@ def _means(results: Results, kind: str) -> str:
 def _differences(results: Results, reference: str, kind: str) -> str:
     """Bold where the student is better for sure, slanted where it is worse."""
     rows = []
-    for variant in VARIANTS:
+    for variant in results.settings.variants:
         if variant.name == reference:
             continue
         cells = []
