@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tryon.cli import main
 from tryon.config import TrainConfig
 from tryon.data.sample import Sample
 from tryon.engine import train_stage
@@ -111,11 +112,13 @@ def test_the_losses_come_from_what_the_student_is_given_and_from_no_other_photo(
 def test_a_run_records_its_guidance_and_goes_on_with_no_other(
     tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path
 ) -> None:
-    config = replace(tiny_config, init=tiny_run, out=tmp_path, guidance="features")
-    folder = train_stage("student-warp", config)
-    assert json.loads((folder / "run.json").read_text())["settings"]["guidance"] == "features"
+    small = ("--width", 1 / 16, "--steps", 2, "--batch", 2, "--workers", 0, "--device", "cpu")
+    where = ("--data", tiny_config.data, "--init", tiny_run, "--out", tmp_path)
+    assert main([*map(str, ("train", "student-warp", *where, *small, "--guidance", "features"))]) == 0
+    record = json.loads((tmp_path / "student-warp" / "run.json").read_text())
+    assert record["settings"]["guidance"] == record["config"]["guidance"] == "features"
     with pytest.raises(InputError, match="found a run with guidance features, wanted full"):
-        train_stage("student-warp", replace(config, guidance="full", resume=True))
+        train_stage("student-warp", replace(tiny_config, init=tiny_run, out=tmp_path, resume=True))
 
 
 def test_an_unknown_guidance_is_refused() -> None:
