@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.demo import PAIRED, UNPAIRED
 from tryon.engine import train_stage
 from tryon.engine.lock import locked
 from tryon.engine.log import LOG_FILE
+from tryon.engine.plot import new_figure
 from tryon.engine.record import versions_and_machine
 from tryon.errors import InputError
 from tryon.experiments.pictures import draw_curves, draw_sheet
@@ -23,7 +26,7 @@ from tryon.experiments.settings import TUTOR, Settings, Variant, claim
 from tryon.experiments.tables import tables
 from tryon.files import whole_file
 from tryon.losses import PerceptualLoss
-from tryon.metrics import evaluate
+from tryon.metrics import evaluate, structural_similarity
 from tryon.models import TryOnModel
 from tryon.progress import Progress
 from tryon.small import draw_people, small_config
@@ -60,8 +63,10 @@ def run_distillation(out: Path, settings: Settings, perceptual_weights: Path | N
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
 
     Raises:
-        InputError: ``out`` holds something else, or an experiment of other settings, or is in use.
+        InputError: ``out`` holds something else, or an experiment of other settings, or is in use; or a package that
+            measures or plots is not installed.
     """
+    _check_packages()
     perceptual = PerceptualLoss(perceptual_weights, settings.width)
     claim(out, settings, perceptual.source)
     with locked(out):
@@ -231,6 +236,13 @@ class _Experiment:
         }
         of_tutor = {tutor_at(self.settings.noise_levels[0]): clean, tutor_at(self.settings.training_noise): as_trained}
         return {title: (tutor, folder) for title, folder in of_tutor.items()} | students
+
+
+def _check_packages() -> None:
+    """Have a package that is not installed said before the work, not after it."""
+    new_figure(1, 1)
+    blank = Image.new("RGB", (16, 16))
+    structural_similarity(blank, blank)
 
 
 def _finished(folder: Path, steps: int) -> bool:

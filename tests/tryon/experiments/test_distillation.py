@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.tryon.test_interruptions import kill_itself
 from tryon.cli import experiment as command
 from tryon.cli import main
 from tryon.data.folder import TryOnFolder, read_pairs
+from tryon.errors import InputError
 from tryon.experiments import VARIANTS, Settings, distillation, run_distillation
 from tryon.experiments.results import Results, tutor_at
 from tryon.experiments.settings import FULL, IMITATE, QUICK, claim
@@ -174,7 +176,7 @@ def test_an_experiment_remembers_its_settings_and_whose_features_it_measures_wit
         (replace(TINY, seeds=(0, 1)), "random", "seeds"),
         (TINY, "file:1", "perceptual"),
     ):
-        with pytest.raises(Exception, match=f"found an experiment with {named}"):
+        with pytest.raises(InputError, match=f"found an experiment with {named}"):
             claim(tmp_path / "new", settings, perceptual)
 
 
@@ -188,6 +190,15 @@ def test_what_is_done_is_not_done_again_and_a_report_goes_between_its_lines_in_a
     table = (whole / "table.md").read_text()
     assert document.read_text() == f"before\n{BEGIN}\n\n{table}\n{END}\nafter\n"
     assert {path: path.stat().st_mtime_ns for path in (whole / "seed-0").rglob("*") if path.is_file()} == before
+
+
+def test_a_package_that_is_missing_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("matplotlib.figure", "skimage.metrics"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            with pytest.raises(InputError, match=r"pip install"):
+                run_distillation(tmp_path / "out", TINY)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_document_without_a_place_is_refused_before_the_work(tmp_path: Path) -> None:
