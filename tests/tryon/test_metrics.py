@@ -117,6 +117,8 @@ def test_wrong_skin_is_an_error_of_skin_and_wrong_hair_one_of_what_stays(
 
     skin = evaluated(folder, monkeypatch, wrong(Label.LEFT_ARM, Label.RIGHT_ARM, Label.NECK))
     assert (skin.skin_error, skin.kept_error) == (64, 0)
+    neck = evaluated(folder, monkeypatch, wrong(Label.NECK))
+    assert 0 < neck.skin_error < 64
     garment = evaluated(folder, monkeypatch, wrong(Label.GARMENT))
     assert (garment.skin_error, garment.kept_error) == (0, 0)
     hair = evaluated(folder, monkeypatch, wrong(Label.HAIR))

@@ -52,10 +52,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_quickly(*arguments: object, before: Callable[[], object] = lambda: None) -> Ended:
-    """The command with `TINY` for --quick, in a process of its own."""
+    """The command with `TINY` for --quick, in a process of its own that can be killed within a stage."""
 
     def begin() -> None:
         command.QUICK = TINY
+        distillation.CHECKPOINT_MINUTES = 1e-9  # one after each step
         before()
 
     return tryon("experiment", "distillation", "--quick", "--out", *arguments, before=begin)
@@ -133,7 +134,7 @@ KILLED = (
     ("os.rename", "settings.json.part"),
     ("os.mkdir", "data"),
     ("os.rename", "seed-0/scores/tutor-0.4.json.part"),
-    ("os.rename", "seed-0/imitate/student-warp/model.json.part"),
+    ("os.rename", "seed-0/imitate/student-warp/checkpoints/step_000002.pt.part"),
     ("os.rename", "seed-0/scores/imitate.json.part"),
     ("os.rename", "results.json.part"),
 )
