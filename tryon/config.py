@@ -10,6 +10,7 @@ from tryon.data.images import Size, format_size
 from tryon.errors import InputError
 from tryon.networks import SIZE_MULTIPLE
 from tryon.precision import LOWERED
+from tryon.stages import GUIDANCE, PUBLISHED
 
 WIDEST = 64  # here a convolution's weights are 38 GB
 SEEDS = 1 << 64  # what torch takes
@@ -40,6 +41,7 @@ class TrainConfig:
         workers: processes that read data; 0 reads in the training process.
         average: decay a step, above 0 and below 1, of a moving average of the weights, which is then what is saved as
             the model; by default the weights themselves are.
+        guidance: what guides the student: "full" as published, or "imitate", "none", "features" or "always".
         surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
         picture_every: steps between pictures, each with a checkpoint.
@@ -68,6 +70,7 @@ class TrainConfig:
     seed: int = 0
     workers: int = 1
     average: float | None = None
+    guidance: str = PUBLISHED
     surroundings: bool = False
     perceptual_weights: Path | None = None
     picture_every: int = 500
@@ -97,8 +100,9 @@ class TrainConfig:
         for name in ("workers", "settle_norms"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name.replace('_', ' ')}: found {getattr(self, name)}, wanted 0 or more")
-        if self.precision not in LOWERED:
-            raise InputError(f"precision: found {self.precision!r}, wanted one of {', '.join(LOWERED)}")
+        for name, choices in (("precision", LOWERED), ("guidance", GUIDANCE)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name}: found {getattr(self, name)!r}, wanted one of {', '.join(choices)}")
 
 
 def check_training_size(size: Size) -> None:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder, read_pairs
-from tryon.data.images import open_image
-from tryon.data.synthetic import synthesize
-from tryon.engine import has_checkpoint, train_stage
+from tryon.engine import train_stage
 from tryon.engine.pictures import contact_sheet
-from tryon.metrics import Evaluation, dress_pair, evaluate, true_photo
-from tryon.models import TryOnModel
-from tryon.precision import multiplies_bfloat16
+from tryon.metrics import Evaluation, evaluate
 from tryon.progress import Progress
+from tryon.small import draw_people, dressed_columns, small_config
 from tryon.weights import load_model
 
 SIZE = (128, 96)
@@ -52,8 +47,7 @@ def run_demo(out: Path) -> DemoResult:
         InputError: ``out`` holds a demo of other settings.
     """
     data, run = out / "data", out / "run"
-    if not data.exists():
-        _draw(data)
+    draw_people(data, TRAIN_PEOPLE, TEST_PEOPLE, SIZE, SEED, PARSING_NOISE)
     for stage in STEPS:
         train_stage(stage, _config(data, run, stage))
     folder = TryOnFolder(data, "test")
@@ -65,54 +59,27 @@ def run_demo(out: Path) -> DemoResult:
             for model in (tutor, student):
                 scores[model.role, name] = evaluate(model, folder, chosen, "cpu", progress.update)
     sheet = out / "contact_sheet.png"
-    contact_sheet(_columns(folder, tutor, student, pairs[UNPAIRED][:SHOWN_PAIRS])).save(sheet)
+    models = {"tutor's fake": (tutor, folder), "student": (student, folder)}
+    contact_sheet(dressed_columns(models, pairs[UNPAIRED][:SHOWN_PAIRS])).save(sheet)
     table = _table(scores)
     table_file = out / "table.md"
     table_file.write_text(table + "\n", encoding="utf-8")
     return DemoResult(sheet, table_file, run / "student", table)
 
 
-def _draw(data: Path) -> None:
-    with Progress("synthesize", TRAIN_PEOPLE + TEST_PEOPLE, "people") as progress:
-        synthesize(
-            data,
-            train=TRAIN_PEOPLE,
-            test=TEST_PEOPLE,
-            size=SIZE,
-            seed=SEED,
-            parsing_noise=PARSING_NOISE,
-            progress=progress.update,
-        )
-
-
 def _config(data: Path, run: Path, stage: str) -> TrainConfig:
-    return TrainConfig(
-        data=data,
-        out=run,
+    return small_config(
+        stage,
+        data,
+        run,
         width=WIDTH,
         steps=STEPS[stage],
         batch=BATCH,
         learning_rate=LEARNING_RATE,
-        keep_background=True,
-        copy_mask=True,
         settle_norms=SETTLE_NORMS,
-        precision="bf16" if multiplies_bfloat16() else "fp32",
         seed=SEED,
         picture_every=PICTURE_EVERY,
-        resume=has_checkpoint(run / stage),
     )
-
-
-def _columns(
-    folder: TryOnFolder, tutor: TryOnModel, student: TryOnModel, pairs: list[tuple[str, str]]
-) -> dict[str, list[Image.Image]]:
-    return {
-        "person": [open_image(folder.photo_path(person), "RGB") for person, _ in pairs],
-        "garment": [open_image(folder.garment_path(garment), "RGB") for _, garment in pairs],
-        "tutor's fake": [dress_pair(tutor, folder, *pair)[0] for pair in pairs],
-        "student": [dress_pair(student, folder, *pair)[0] for pair in pairs],
-        "truth": [true_photo(folder, *pair) for pair in pairs],
-    }
 
 
 def _table(scores: dict[tuple[str, str], Evaluation]) -> str:

@@ -20,6 +20,7 @@ MUTANTS = (
         "return (tutor_error <= student_error).float()",
         OF_DISTILLATION,
     ),
+    Mutant(DISTILLATION, "for name in terms}", "for name in _TERMS}", "tests/tryon/test_guidance.py -k its_terms"),
     Mutant(DISTILLATION, "other.condition_features.detach()", "other.condition_features", OF_DISTILLATION),
     Mutant(
         DISTILLATION,

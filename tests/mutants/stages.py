@@ -27,6 +27,7 @@ OPTIONS = "tests/tryon/test_options.py"
 GOLDEN = "tests/tryon/test_golden.py"
 DISTRIBUTED = "tests/tryon/test_distributed.py"
 AS_ONE = f"{DISTRIBUTED} -k as_one_with"
+GUIDANCE = "tests/tryon/test_guidance.py"
 SURROUNDINGS = "tests/tryon/data/test_surroundings.py"
 AVERAGE = "tests/tryon/test_average.py"
 
@@ -75,6 +76,9 @@ MUTANTS = (
         "better_tutor_weights(warped.garment, knowledge.warped.garment, target)",
         STUDENT_LOSSES,
     ),
+    Mutant(STUDENT, "if not self.guidance.adjusted:", "if self.guidance.adjusted:", f"{GUIDANCE} -k adjustable"),
+    Mutant(STUDENT, "fake.image * mask", "photo * mask", f"{GUIDANCE} -k who_imitates"),
+    Mutant(STUDENT, "_seen(photo), region,", "_seen(photo), fake.warped.mask,", f"{GUIDANCE} -k who_imitates"),
     Mutant(
         STUDENT,
         "part.requires_grad_(second_half)",
@@ -89,13 +93,13 @@ MUTANTS = (
     ),
     Mutant(
         STUDENT,
-        "result = self.model(knowledge.person, sample.garment, region=region)",
-        "result = self.model(knowledge.person, sample.garment)",
+        "result = self.model(knowledge.person, knowledge.garment, region=region)",
+        "result = self.model(knowledge.person, knowledge.garment)",
         STUDENT_LOSSES,
     ),
     Mutant(
         STUDENT,
-        "skin=skin_region(knowledge.fake_mask, region)",
+        "skin=skin_region(knowledge.worn_mask, region)",
         "skin=skin_region(result.warped.mask, region)",
         STUDENT_LOSSES,
     ),

@@ -13,7 +13,7 @@ from tryon.engine import train_all, train_stage
 from tryon.engine.distributed import joined, started_together
 from tryon.errors import InputError
 from tryon.precision import LOWERED
-from tryon.stages import STAGES
+from tryon.stages import GUIDANCE, STAGES
 
 ALL = "all"
 
@@ -56,6 +56,9 @@ def add_arguments(commands: Commands) -> None:
         "--recompute", action="store_true", help="compute activations again in the backward: less memory, more time"
     )
     parser.add_argument("--average", type=float, metavar="D", help="save a moving average that keeps D a step")
+    parser.add_argument(
+        "--guidance", choices=GUIDANCE, help="what guides the student: photos, tutor or both (default: full, published)"
+    )
     parser.add_argument(
         "--surroundings", action="store_true", help="show the student other backgrounds and occluders, to be kept"
     )

@@ -142,6 +142,7 @@ class _Run:
             data.scheme.name,
             keep_background=config.keep_background,
             copy_mask=config.copy_mask,
+            guidance=config.guidance,
         )
         stage = stage_type(recipe, perceptual).to(config.device)
         if processes() > 1:
@@ -162,6 +163,7 @@ class _Run:
             "accumulate": config.accumulate,
             "learning_rate": self.learning_rate,
             "average": config.average,
+            "guidance": config.guidance,
             "surroundings": config.surroundings,
             "precision": config.precision,
             "seed": config.seed,

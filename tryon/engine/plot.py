@@ -15,8 +15,10 @@ from tryon.stages import STAGES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANEL = (9.0, 3.2)  # inches
+DOTS_PER_INCH = 110
 POINTS = 400  # that a curve is thinned to, each the mean of the steps around it
 FEW = 20  # points that are marked: a line has no width where there is one
 TOTAL = "loss"
@@ -32,24 +34,34 @@ def plot_losses(run: Path, out: Path) -> None:
     logs = {name: columns for name, columns in logs.items() if columns.get("step")}
     if not logs:
         raise InputError(f"{run}: found no {LOG_FILE} of a stage with a step in it, wanted a run folder")
+    figure = new_figure(PANEL[0], PANEL[1] * len(logs))
+    for axes, (name, columns) in zip(figure.subplots(len(logs), squeeze=False)[:, 0], logs.items(), strict=True):
+        _draw(axes, name, columns)
+    save_figure(figure, out)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches. InputError where matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError(
             "matplotlib: found no such package, wanted it to plot; pip install tryon-kernels[plot]"
         ) from None
-    figure = Figure(figsize=(PANEL[0], PANEL[1] * len(logs)), layout="constrained")
-    for axes, (name, columns) in zip(figure.subplots(len(logs), squeeze=False)[:, 0], logs.items(), strict=True):
-        _draw(axes, name, columns)
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Write a figure as PNG."""
     with whole_file(out) as file:
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
 
 
 def _draw(axes: Axes, name: str, columns: dict[str, list[float]]) -> None:
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    steps = _thinned(columns["step"])
+    steps = thinned(columns["step"])
     axes.set_prop_cycle(color=[colormaps["tab20"](number) for number in range(20)])
     for term, values in columns.items():
         if term != "step":
@@ -57,7 +69,7 @@ def _draw(axes: Axes, name: str, columns: dict[str, list[float]]) -> None:
             style: dict[str, Any] = {"color": "black", "linewidth": 1.8} if total else {"linewidth": 1.0}
             if len(steps) < FEW:
                 style["marker"] = "."
-            axes.plot(steps, _thinned(values), label=term, **style)
+            axes.plot(steps, thinned(values), label=term, **style)
     axes.set_title(name, loc="left")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -67,6 +79,7 @@ def _draw(axes: Axes, name: str, columns: dict[str, list[float]]) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
 
 
-def _thinned(values: list[float]) -> NDArray[np.float64]:
+def thinned(values: list[float]) -> NDArray[np.float64]:
+    """No more than `POINTS` means of neighbours."""
     pieces = np.array_split(np.asarray(values), min(POINTS, len(values)))
     return np.array([piece.mean() for piece in pieces])

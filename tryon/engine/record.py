@@ -29,13 +29,20 @@ def run_record(config: TrainConfig, settings: dict[str, Any]) -> dict[str, Any]:
         "command": shlex.join(sys.argv),
         "settings": settings,
         "config": asdict(config),
+        "device": config.device,
+        "processes": processes(),
+        **versions_and_machine(config.device),
+    }
+
+
+def versions_and_machine(device: str) -> dict[str, Any]:
+    """Versions and the machine."""
+    return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "tryon_kernels": version("tryon-kernels"),
-        "device": config.device,
-        "processes": processes(),
-        "machine": _machine(config.device),
+        "machine": _machine(device),
     }
 
 

@@ -1,6 +1,7 @@
 """The training losses: warping, generation, perception and distillation. Images are in [-1, 1], masks in [0, 1]."""
 
 from tryon.losses.distillation import (
+    DISTILLATION_TERMS,
     better_tutor_weights,
     distillation_loss,
     feature_distillation,
@@ -11,6 +12,7 @@ from tryon.losses.perceptual import PerceptualLoss
 from tryon.losses.warping import second_order_smoothness, total_variation, warp_loss
 
 __all__ = [
+    "DISTILLATION_TERMS",
     "PerceptualLoss",
     "better_tutor_weights",
     "distillation_loss",

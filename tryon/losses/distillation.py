@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -45,12 +47,15 @@ def flow_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights: T
     return torch.stack(terms).sum()
 
 
-def distillation_loss(student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor) -> dict[str, Tensor]:
-    """Both terms by name, weighted; their sum is the loss. `weights` are those of `better_tutor_weights`."""
-    return {
-        "features": feature_distillation(student, tutor, weights),
-        "flow": flow_distillation(student, tutor, weights),
-    }
+_TERMS = {"features": feature_distillation, "flow": flow_distillation}
+DISTILLATION_TERMS = tuple(_TERMS)
+
+
+def distillation_loss(
+    student: AppearanceFlow, tutor: AppearanceFlow, weights: Tensor, terms: Iterable[str] = DISTILLATION_TERMS
+) -> dict[str, Tensor]:
+    """The terms by name, weighted; their sum is the loss. `weights` (N) are those of `better_tutor_weights`, or 1."""
+    return {name: _TERMS[name](student, tutor, weights) for name in terms}
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -3,51 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from tryon.data.folder import TryOnFolder
-from tryon.data.images import open_image, tensor_to_image
+from tryon.data.images import image_to_tensor, open_image, read_image, tensor_to_image
 from tryon.data.sample import move, stack
+from tryon.data.synthetic import Label
 from tryon.errors import InputError
 from tryon.inference import resized_map
-from tryon.metrics.measures import flow_end_point_error, structural_similarity
-from tryon.models import TryOnModel
+from tryon.losses import PerceptualLoss
+from tryon.metrics.measures import (
+    colour_error,
+    flow_end_point_error,
+    mask_overlap,
+    peak_signal_to_noise_ratio,
+    structural_similarity,
+)
+from tryon.models import TryOnModel, Warped
 from tryon.weights import write_json
 
 TRUTH_FOLDER = "test_truth"
+LABEL_FOLDER = "test_truth_label"
 FLOW_FOLDER = "test_flow"
+SKIN = (Label.LEFT_ARM, Label.RIGHT_ARM, Label.NECK)  # what garments cover and uncover
 
 
 @dataclass(frozen=True)
-class PairScore:
-    """Scores of one pair.
+class Scores:
+    """How near a try-on image is to the true photo. None where there is no such truth.
 
     Attributes:
-        person: id.
-        garment: id.
-        ssim: structural similarity to the true photo.
-        end_point_error: mean distance to the true flow over the visible garment, in pixels; None without a true flow.
+        ssim: structural similarity.
+        psnr: peak signal-to-noise ratio, dB.
+        perceptual: `PerceptualLoss` between the two; None where none was given.
+        end_point_error: mean distance to the true flow over the visible garment, pixels.
+        mask_overlap: intersection over union of the warped mask and the garment.
+        skin_error: mean absolute difference of colours on arms, neck and trunk, grey levels.
+        kept_error: the same where the person's own photo shows the same and no skin or garment: face, hair, other
+            clothes, background.
     """
+
+    ssim: float
+    psnr: float
+    perceptual: float | None
+    end_point_error: float | None
+    mask_overlap: float | None
+    skin_error: float | None
+    kept_error: float | None
+
+
+MEASURES = tuple(field.name for field in fields(Scores))
+
+
+@dataclass(frozen=True)
+class PairScore(Scores):
+    """Scores of one pair, of a person and a garment by their ids."""
 
     person: str
     garment: str
-    ssim: float
-    end_point_error: float | None
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Scores of all pairs and their means."""
+class Evaluation(Scores):
+    """Means over the pairs that have such a truth, and the scores of all pairs."""
 
-    ssim: float
-    end_point_error: float | None
     pairs: list[PairScore]
 
 
@@ -57,11 +85,12 @@ def evaluate(
     pairs: list[tuple[str, str]],
     device: str = "cpu",
     progress: Callable[[int], object] | None = None,
+    perceptual: PerceptualLoss | None = None,
 ) -> Evaluation:
-    """Dress every pair and compare with the true photo and the true flow.
+    """Dress every pair and compare with the true photo, its parsing and the true flow.
 
-    The truth of a pair is ``test_truth/PERSON__GARMENT.png``, or for a person's own garment the photo itself.
-    ``progress`` is called with 1 after each pair.
+    The truth of a pair is ``test_truth/PERSON__GARMENT.png``, or for a person's own garment the photo itself; drawn
+    folders have ``test_truth_label`` and ``test_flow`` too. ``progress`` is called with 1 after each pair.
 
     Raises:
         InputError: before the first pair is dressed: a picture cannot be read, a pair has no truth, or a tutor meets a
@@ -71,15 +100,11 @@ def evaluate(
     model = model.to(device).eval()
     scores = []
     for person, garment in pairs:
-        scores.append(_score(model, folder, person, garment, device))
+        scores.append(_score(model, folder, person, garment, device, perceptual))
         if progress is not None:
             progress(1)
-    errors = [score.end_point_error for score in scores if score.end_point_error is not None]
-    return Evaluation(
-        ssim=float(np.mean([score.ssim for score in scores])),
-        end_point_error=float(np.mean(errors)) if errors else None,
-        pairs=scores,
-    )
+    means: dict[str, Any] = {name: _mean([getattr(score, name) for score in scores]) for name in MEASURES}
+    return Evaluation(**means, pairs=scores)
 
 
 def write_evaluation(evaluation: Evaluation, path: Path) -> None:
@@ -91,12 +116,12 @@ def write_evaluation(evaluation: Evaluation, path: Path) -> None:
 @torch.inference_mode()
 def dress_pair(
     model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str = "cpu"
-) -> tuple[Image.Image, Tensor]:
-    """Dress one pair of a test folder at the folder's size: try-on image and sampling map (2 x H x W)."""
+) -> tuple[Image.Image, Warped]:
+    """Dress one pair of a test folder at the folder's size: try-on image, and the warped garment as a batch of one."""
     _check_labels(model, folder, person)
     batch = move(stack([folder.read_person(person)]), device), move(stack([folder.read_garment(garment)]), device)
     result = model(*batch)
-    return tensor_to_image(result.image[0]), result.warped.flow.sampling_map[0].cpu()
+    return tensor_to_image(result.image[0]), result.warped
 
 
 def true_photo(folder: TryOnFolder, person: str, garment: str) -> Image.Image:
@@ -109,17 +134,58 @@ def true_photo(folder: TryOnFolder, person: str, garment: str) -> Image.Image:
     raise InputError(f"{path}: no such file, wanted the true photo of the pair")
 
 
-def _score(model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str) -> PairScore:
-    image, sampling_map = dress_pair(model, folder, person, garment, device)
+def _score(
+    model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str, perceptual: PerceptualLoss | None
+) -> PairScore:
+    image, warped = dress_pair(model, folder, person, garment, device)
     truth = true_photo(folder, person, garment)
-    ssim = structural_similarity(image.resize(truth.size, Image.Resampling.BICUBIC), truth)
-    flow_path = folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz"
-    if not flow_path.exists():
-        return PairScore(person, garment, ssim, None)
-    source = torch.from_numpy(_read_flow(flow_path))
+    image = image.resize(truth.size, Image.Resampling.BICUBIC)
+    size = truth.height, truth.width
+    labels, own_labels = (_true_labels(folder, person, worn) for worn in (garment, person))
+    skin = kept = shown = None
+    if labels is not None:
+        mask = F.interpolate(warped.mask.float().cpu(), size=size, mode="bilinear", align_corners=False)[0, 0]
+        shown = mask_overlap((mask > 1 / 2).numpy(), labels == Label.GARMENT)
+        skin = colour_error(image, truth, np.isin(labels, SKIN))
+        if own_labels is not None:
+            kept = colour_error(image, truth, (labels == own_labels) & ~np.isin(labels, (Label.GARMENT, *SKIN)))
+    return PairScore(
+        ssim=structural_similarity(image, truth),
+        psnr=peak_signal_to_noise_ratio(image, truth),
+        perceptual=None if perceptual is None else _distance(perceptual, image, truth),
+        end_point_error=_flow_error(folder, person, garment, warped),
+        mask_overlap=shown,
+        skin_error=skin,
+        kept_error=kept,
+        person=person,
+        garment=garment,
+    )
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+@torch.inference_mode()
+def _distance(perceptual: PerceptualLoss, image: Image.Image, truth: Image.Image) -> float:
+    return perceptual(image_to_tensor(image)[None], image_to_tensor(truth)[None]).item()
+
+
+def _true_labels(folder: TryOnFolder, person: str, garment: str) -> NDArray[np.uint8] | None:
+    if garment not in folder.garments:
+        return None
+    path = folder.root / LABEL_FOLDER / f"{_pair_name(folder, person, garment)}.png"
+    return np.asarray(read_image(path)) if path.exists() else None
+
+
+def _flow_error(folder: TryOnFolder, person: str, garment: str, warped: Warped) -> float | None:
+    path = folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz"
+    if not path.exists():
+        return None
+    source = torch.from_numpy(_read_flow(path))
     height, width = source.shape[-2:]
-    error = flow_end_point_error(resized_map(sampling_map[None], (height, width))[0], source)
-    return PairScore(person, garment, ssim, error)
+    return flow_end_point_error(resized_map(warped.flow.sampling_map.float().cpu(), (height, width))[0], source)
 
 
 def _read_flow(path: Path) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -34,6 +37,23 @@ def structural_similarity(image: Image.Image, truth: Image.Image) -> float:
     )
 
 
+def peak_signal_to_noise_ratio(image: Image.Image, truth: Image.Image) -> float:
+    """PSNR of two RGB images of one size, in decibels; infinite where they are equal."""
+    error = float(np.square(_levels(image) - _levels(truth)).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def colour_error(image: Image.Image, truth: Image.Image, region: NDArray[np.bool_]) -> float | None:
+    """Mean absolute difference of two RGB images within a region H x W, in grey levels of 255; None without pixels."""
+    return float(np.abs(_levels(image) - _levels(truth))[region].mean()) if region.any() else None
+
+
+def mask_overlap(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float | None:
+    """Intersection over union of two masks of one shape, 1 where they are equal; None where both are empty."""
+    union = np.count_nonzero(mask | truth)
+    return np.count_nonzero(mask & truth) / union if union else None
+
+
 def flow_end_point_error(sampling_map: Tensor, source: Tensor) -> float:
     """Mean distance between estimated and true source positions, in pixels.
 
@@ -46,3 +66,7 @@ def flow_end_point_error(sampling_map: Tensor, source: Tensor) -> float:
     x = (sampling_map[0] + 1) / 2 * (width - 1) - source[0]
     y = (sampling_map[1] + 1) / 2 * (height - 1) - source[1]
     return float((x.square() + y.square()).sqrt().nanmean())
+
+
+def _levels(image: Image.Image) -> NDArray[np.float64]:
+    return np.asarray(image, dtype=np.float64)

@@ -13,6 +13,7 @@ from tryon.data.sample import Garment, Person, Sample
 from tryon.errors import InputError
 from tryon.losses import PerceptualLoss, warp_loss
 from tryon.models import TryOnModel, Tutor, Warped
+from tryon.stages.guidance import PUBLISHED
 from tryon.weights import ModelRecord, load_model
 
 FINE_TUNED_WARP_RATE = 0.2  # stages that train the generator: learning rate of the warp network beside it
@@ -30,6 +31,7 @@ class Recipe:
         label_scheme: the data's parsing scheme.
         keep_background: whether the tutor's generator sees the background that stays.
         copy_mask: whether the generators copy where they need not paint.
+        guidance: what guides the student, one of `GUIDANCE`.
     """
 
     init: Path
@@ -39,6 +41,7 @@ class Recipe:
     label_scheme: str
     keep_background: bool = False
     copy_mask: bool = False
+    guidance: str = PUBLISHED
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Stages 3 and 4: the parser-free student learns from the tutor's fake images, its flows, and the real photos."""
+"""Stages 3 and 4: the parser-free student learns from the tutor's fake images, its flows, and the real photos.
+
+That is the published guidance; `GUIDANCE` has others to compare it with.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from tryon.data.condition import known_background
-from tryon.data.sample import Person, Sample
+from tryon.data.sample import Garment, Person, Sample
 from tryon.losses import (
     PerceptualLoss,
     better_tutor_weights,
     distillation_loss,
     generator_loss,
     skin_region,
+    warp_loss,
 )
 from tryon.models import Student, TryOnModel, TryOnResult, Warped
 from tryon.networks import WarpNetwork
-from tryon.stages.base import Recipe, Stage, StepResult, load_earlier, scaled, target_garment, warp_terms
+from tryon.stages.base import Recipe, Stage, StepResult, load_earlier, scaled, target_garment
+from tryon.stages.guidance import GUIDANCE
 from tryon.stages.tutor import TutorStage
 
 WARP_LOSS_SHARE = 0.25
@@ -26,18 +31,26 @@ WARP_LOSS_SHARE = 0.25
 
 @dataclass(frozen=True)
 class TutorKnowledge:
-    """What the frozen tutor gives for a batch.
+    """What the student learns from, of a batch, once the frozen tutor has dressed its people.
 
     Attributes:
-        person: what the student sees: its photo is the tutor's fake image, in the other garment, and nothing else.
-        target: N x 3 x H x W what the student is to render.
-        fake_mask: N x 1 x H x W warped mask of the other garment in the fake image.
-        warped: the tutor's warp of the person's own garment.
+        person: what the student sees, a photo and nothing else: the tutor's fake image, in the other garment.
+        worn_mask: N x 1 x H x W where that shows a garment: the warped mask of the other one.
+        garment: what the student is to put on: the person's own.
+        target: N x 3 x H x W what the student is to render: the real photo.
+        target_garment: N x 3 x H x W the target's garment, masked by its region.
+        region: N x 1 x H x W garment region of the target.
+        warped: the tutor's warp of the garment.
+
+    A student that imitates sees the real photo instead, and what it is to render is the fake image.
     """
 
     person: Person
+    worn_mask: Tensor
+    garment: Garment
     target: Tensor
-    fake_mask: Tensor
+    target_garment: Tensor
+    region: Tensor
     warped: Warped
 
 
@@ -46,6 +59,7 @@ class DistilledStage(Stage):
 
     def __init__(self, recipe: Recipe, perceptual: PerceptualLoss) -> None:
         super().__init__(recipe, perceptual)
+        self.guidance = GUIDANCE[recipe.guidance]
         self.tutor: TryOnModel = load_earlier(recipe, TutorStage.name).eval().requires_grad_(False)
 
     def frozen(self) -> tuple[nn.Module, ...]:
@@ -54,19 +68,31 @@ class DistilledStage(Stage):
 
     @torch.no_grad()
     def tutor_knowledge(self, sample: Sample) -> TutorKnowledge:
-        """Dress the people in the other garments, and warp their own garments as the tutor does."""
+        """Dress the people in the other garments, and warp what the student is to put on as the tutor does."""
         features = self.tutor.condition_features(sample.person)
         fake = self.tutor.render(sample.person, self.tutor.warp_garment(features, sample.other))
+        fake_image, photo = _surrounded(sample, fake)
+        worn, region = target_garment(sample.person)
+        if self.guidance.imitates:
+            mask = fake.warped.mask
+            return TutorKnowledge(_seen(photo), region, sample.other, fake_image, fake.image * mask, mask, fake.warped)
         own = self.tutor.warp_garment(features, sample.garment)
-        seen, target = _surrounded(sample, fake)
-        return TutorKnowledge(Person(seen, None, None, None), target, fake.warped.mask, own)
+        return TutorKnowledge(_seen(fake_image), fake.warped.mask, sample.garment, photo, worn, region, own)
 
-    def warp_losses(self, warped: Warped, knowledge: TutorKnowledge, sample: Sample) -> dict[str, Tensor]:
-        """Warp losses against the photo, and distillation where the tutor is nearer to it than the student."""
-        losses = warp_terms(warped, sample.garment, sample.person, self.perceptual)
-        target, _ = target_garment(sample.person)
+    def warp_losses(self, warped: Warped, knowledge: TutorKnowledge) -> dict[str, Tensor]:
+        """Warp losses against the target, and distillation where the tutor is nearer to it than the student."""
+        garment, target = knowledge.garment, knowledge.target_garment
+        losses = warp_loss(warped.flow, garment.image, garment.mask, target, knowledge.region, self.perceptual)
         weights = better_tutor_weights(knowledge.warped.garment, warped.garment, target)
-        return losses | scaled(distillation_loss(warped.flow, knowledge.warped.flow, weights), 1, "distilled")
+        if not self.guidance.adjusted:
+            weights = torch.ones_like(weights)
+        distilled = distillation_loss(warped.flow, knowledge.warped.flow, weights, self.guidance.distilled)
+        return losses | scaled(distilled, 1, "distilled")
+
+
+def _seen(photo: Tensor) -> Person:
+    """All that a student is told of people."""
+    return Person(photo, None, None, None)
 
 
 def _surrounded(sample: Sample, fake: TryOnResult) -> tuple[Tensor, Tensor]:
@@ -104,9 +130,9 @@ class StudentWarp(DistilledStage):
     def step(self, sample: Sample, second_half: bool) -> StepResult:
         """Warp losses and distillation."""
         knowledge = self.tutor_knowledge(sample)
-        warped = self.model.warp_garment(self.model.condition_features(knowledge.person), sample.garment)
-        losses = scaled(self.warp_losses(warped, knowledge, sample), 1, "warp")
-        return StepResult(losses, {"tutor's fake": knowledge.person.photo, "warped": warped.garment})
+        warped = self.model.warp_garment(self.model.condition_features(knowledge.person), knowledge.garment)
+        losses = scaled(self.warp_losses(warped, knowledge), 1, "warp")
+        return StepResult(losses, {"seen": knowledge.person.photo, "warped": warped.garment})
 
 
 def _shared_parts(warp: WarpNetwork) -> tuple[nn.Module, ...]:
@@ -129,21 +155,22 @@ class StudentStage(DistilledStage):
     def step(self, sample: Sample, second_half: bool) -> StepResult:
         """Warp losses and distillation, generator losses and the skin that the real garment uncovers."""
         knowledge = self.tutor_knowledge(sample)
-        region = target_garment(sample.person)[1]
-        result = self.model(knowledge.person, sample.garment, region=region)
-        losses = scaled(self.warp_losses(result.warped, knowledge, sample), WARP_LOSS_SHARE, "warp")
+        region = knowledge.region
+        result = self.model(knowledge.person, knowledge.garment, region=region)
+        losses = scaled(self.warp_losses(result.warped, knowledge), WARP_LOSS_SHARE, "warp")
         rendering = generator_loss(
             result.image,
             result.rendered,
             result.composition,
             knowledge.target,
             self.perceptual,
-            skin=skin_region(knowledge.fake_mask, region),
+            skin=skin_region(knowledge.worn_mask, region),
             half="second" if second_half else "first",
         )
         losses |= scaled(rendering, 1, "generator")
         pictures = {
-            "tutor's fake": knowledge.person.photo,
+            "seen": knowledge.person.photo,
+            "target": knowledge.target,
             "warped": result.warped.garment,
             "try-on": result.image,
         }

@@ -44,7 +44,8 @@ def test_a_folder_holds_one_file_of_each_kind_for_each_sample(folder: Path) -> N
     for kind in ("paired", "unpaired"):
         for line in (folder / f"test_pairs_{kind}.txt").read_text().splitlines():
             person, garment = (name.removesuffix(".png") for name in line.split())
-            expected |= {f"test_truth/{person}__{garment}.png", f"test_flow/{person}__{garment}.npz"}
+            expected |= {f"test_truth/{person}__{garment}.png", f"test_truth_label/{person}__{garment}.png"}
+            expected |= {f"test_flow/{person}__{garment}.npz"}
     assert set(contents(folder)) == expected
 
 
@@ -62,6 +63,7 @@ def test_the_folder_says_what_it_is(folder: Path) -> None:
 
 def test_files_have_the_modes_and_shapes_of_vitons(folder: Path) -> None:
     modes = {"train_img": "RGB", "train_color": "RGB", "train_edge": "L", "train_label": "L", "test_truth": "RGB"}
+    modes |= {"test_label": "L", "test_truth_label": "L"}
     for kind, mode in modes.items():
         for path in (folder / kind).iterdir():
             with Image.open(path) as image:
@@ -119,7 +121,7 @@ def test_noise_changes_the_parsing_and_nothing_else(folder: Path, tmp_path: Path
     noisy, exact = contents(write(tmp_path / "noisy", noise=0.6)), contents(folder)
     assert noisy.keys() == exact.keys()
     changed = {name for name in exact if noisy[name] != exact[name]} - {"dataset.json"}
-    assert changed == {name for name in exact if "_label/" in name}
+    assert changed == {name for name in exact if name.startswith(("train_label/", "test_label/"))}
 
 
 def test_progress_counts_people(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from PIL import Image, ImageFilter
 
 from tryon.data.synthetic import Label, Product, Rendering, corrupt_parsing, draw_sample, photograph, render
 from tryon.data.synthetic.garments import FITS, NECKLINES, PATTERNS
+from tryon.data.synthetic.noise import _with_lost_regions
 from tryon.data.synthetic.person import ARM_POSES, BOTTOM_KINDS, HAIR_STYLES, ArmPose
 from tryon.data.synthetic.scene import SUPERSAMPLE
 from tryon.data.synthetic.shading import GARMENT_SHADE
@@ -259,6 +260,69 @@ def test_noise_loses_an_arm_or_takes_the_neck_for_garment_in_about_half_of_the_w
     deviation = 4 * np.sqrt(tries / 4)
     assert abs(lost - tries / 2) < deviation
     assert abs(neck - tries / 2) < deviation
+
+
+REGIONS = 5
+"""An arm, the neck, hair on the shoulders, the collar and the hem, each of which may be mistaken as a whole."""
+
+
+def mistaken_regions(scene: Scene, noise: float, seed: int) -> set[str]:
+    """Which regions are mistaken, borders and holes aside."""
+    rendering = scene.rendering
+    exact, noisy = rendering.parsing, _with_lost_regions(rendering, noise, np.random.default_rng(seed))
+    changed = noisy != exact
+    kinds = {
+        "arm": np.isin(exact, (Label.LEFT_ARM, Label.RIGHT_ARM)),
+        "neck": rendering.neck,
+        "hair": exact == Label.HAIR,
+        "collar": (exact == Label.GARMENT) & (noisy == Label.FACE),
+        "hem": (exact == Label.GARMENT) & (noisy == Label.BOTTOMS),
+    }
+    assert not (changed & ~np.logical_or.reduce(list(kinds.values()))).any()
+    return {name for name, kind in kinds.items() if (changed & kind).any()}
+
+
+@pytest.fixture(scope="module")
+def long_haired() -> Scene:
+    """Somebody of whom every region can be mistaken."""
+    scenes = map(draw, range(60))
+    return next(
+        s
+        for s in scenes
+        if s.sample.person.hair_style == "long" and s.sample.garment.sleeve == 0 and s.rendering.neck.sum() > 40
+    )
+
+
+def test_whole_regions_are_mistaken_together_in_a_share_of_people(long_haired: Scene) -> None:
+    tries, noise = 200, 0.4
+    found = [mistaken_regions(long_haired, noise, seed) for seed in range(tries)]
+    share = noise * (1 - 1 / 2**REGIONS)  # somebody whose parsing fails is spared all five with 1 of 32 coins
+    deviation = np.sqrt(share * (1 - share) / tries)
+    assert abs(np.mean([bool(regions) for regions in found]) - share) < 4 * deviation
+    failing = [regions for regions in found if regions]
+    for name in ("arm", "neck", "hair", "collar", "hem"):
+        rate = np.mean([name in regions for regions in failing])
+        expected = 1 / 2 / (1 - 1 / 2**REGIONS)
+        assert abs(rate - expected) < 4 * np.sqrt(expected * (1 - expected) / len(failing)), name
+
+
+def test_who_fails_at_some_noise_fails_in_the_same_regions_at_more(long_haired: Scene) -> None:
+    for seed in range(40):
+        some, more, most = (mistaken_regions(long_haired, noise, seed) for noise in (0.2, 0.5, 1.0))
+        assert some in (set(), most)
+        assert more in (set(), most)
+        assert some <= more <= most
+
+
+def test_a_collar_is_kept_near_the_neck_and_a_hem_at_the_bottom_of_the_garment(long_haired: Scene) -> None:
+    exact = long_haired.rendering.parsing
+    rows = np.flatnonzero((exact == Label.GARMENT).any(axis=1))
+    for seed in range(20):
+        noisy = _with_lost_regions(long_haired.rendering, 1.0, np.random.default_rng(seed))
+        for label, lowest, highest in ((Label.FACE, 0, 0.3), (Label.BOTTOMS, 0.75, 1)):
+            taken = np.flatnonzero(((exact == Label.GARMENT) & (noisy == label)).any(axis=1))
+            share = (taken - rows[0]) / (rows[-1] - rows[0])
+            assert ((share >= lowest) & (share <= highest)).all()
 
 
 def test_noise_leaves_holes_in_the_garment_including_the_noise_label(scenes: list[Scene]) -> None:

@@ -12,6 +12,11 @@ from .skeleton import FRAME_HEIGHT
 
 BORDER_SHIFT = 5.0
 """Largest border displacement at noise 1, in pixels of a photo 256 high."""
+COLLAR_REACH = 18.0
+"""How far from the neck garment may be kept for a collar, in the same pixels."""
+HEM_SHARE = 0.2
+"""Of the garment's height, what may be taken for a skirt."""
+NECK_KEYPOINT = 1
 HOLE_LABELS = (Label.BACKGROUND, Label.NOISE, Label.BOTTOMS, Label.RIGHT_ARM)
 
 
@@ -33,11 +38,41 @@ def _ragged(parsing: NDArray[np.uint8], rng: np.random.Generator, reach: float) 
     return parsing[y, x]
 
 
+def _with_lost_regions(rendering: Rendering, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The exact parsing, or for a share `noise` of people one that mistakes each kind of region with probability 1/2.
+
+    All is drawn whether it is used or not: who fails at some noise fails in the same regions at all higher noise.
+    """
+    exact, parsing = rendering.parsing, rendering.parsing.copy()
+    fails = (rng.random(5) < 1 / 2) & (rng.random() < noise)
+    arm = rng.choice([Label.LEFT_ARM, Label.RIGHT_ARM])
+    taken_for = rng.choice([Label.BACKGROUND, Label.GARMENT])
+    y, x = np.mgrid[0 : exact.shape[0], 0 : exact.shape[1]]
+    neck_x, neck_y, _ = rendering.keypoints[NECK_KEYPOINT]
+    reach = COLLAR_REACH * exact.shape[0] / FRAME_HEIGHT
+    garment = exact == Label.GARMENT
+    rows = np.flatnonzero(garment.any(axis=1))
+    hem = rows[-1] + 1 - HEM_SHARE * len(rows) if len(rows) else np.inf
+    mistakes: tuple[tuple[NDArray[np.bool_], Label], ...] = (
+        (exact == arm, taken_for),
+        (rendering.neck, Label.GARMENT),
+        ((exact == Label.HAIR) & (y > neck_y - reach), Label.GARMENT),
+        (garment & (np.hypot(x - neck_x, y - neck_y) < reach), Label.FACE),
+        (garment & (y >= hem), Label.BOTTOMS),
+    )
+    for (region, label), mistaken in zip(mistakes, fails, strict=True):
+        if mistaken:
+            parsing[region] = label
+    return parsing
+
+
 def corrupt_parsing(rendering: Rendering, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """The parsing with mistakes.
 
-    Borders become ragged and the garment gets small wrong blobs, both in proportion to the noise; with probability
-    noise / 2 an arm is lost (to background or garment), and with the same probability the neck is taken for garment.
+    Borders become ragged and the garment gets small wrong blobs, both in proportion to the noise. Whole regions fail
+    together: for a share `noise` of people, each with probability 1/2, an arm is lost (to background or garment), the
+    neck is taken for garment, so is hair on the shoulders, the collar is kept as if it were face, and the hem as if it
+    were a skirt. The same generator makes the same mistakes at every noise, more of them at more.
 
     Args:
         rendering: the exact parsing and where bare skin of the neck and trunk is; not changed.
@@ -47,14 +82,9 @@ def corrupt_parsing(rendering: Rendering, noise: float, rng: np.random.Generator
     Returns:
         uint8 labels, H × W.
     """
-    parsing = rendering.parsing.copy()
     if noise == 0:
-        return parsing
-    if rng.random() < noise / 2:
-        arm = rng.choice([Label.LEFT_ARM, Label.RIGHT_ARM])
-        parsing[parsing == arm] = rng.choice([Label.BACKGROUND, Label.GARMENT])
-    if rng.random() < noise / 2:
-        parsing[rendering.neck] = Label.GARMENT
+        return rendering.parsing.copy()
+    parsing = _with_lost_regions(rendering, noise, rng)
     height, width = parsing.shape
     unit = height / FRAME_HEIGHT
     parsing = _ragged(parsing, rng, noise * BORDER_SHIFT * unit)

@@ -13,7 +13,10 @@ from .raster import Array
 
 
 class Label(IntEnum):
-    """Parsing labels of VITON's training data; `NOISE` is a value its parser leaves inside garments."""
+    """Parsing labels of VITON's training data, `NOISE` being a value its parser leaves inside garments.
+
+    Neck and trunk are background there; `NECK` names them in the truth of test pairs alone.
+    """
 
     BACKGROUND = 0
     HAIR = 1
@@ -27,6 +30,7 @@ class Label(IntEnum):
     LEFT_ARM = 11
     FACE = 12
     RIGHT_ARM = 13
+    NECK = 14
 
 
 class Finish(IntEnum):

@@ -17,6 +17,7 @@ from tryon.errors import InputError
 
 from .garments import Garment, draw_garment
 from .noise import corrupt_parsing
+from .parts import Label
 from .person import Person, draw_person
 from .scene import Product, Rendering, photograph, render
 
@@ -102,7 +103,7 @@ def _write(
 ) -> None:
     for split, count in (("train", train), ("test", test)):
         kinds = ["img", GARMENT_FOLDER[split], "edge", "label", "densepose", "pose", "flow"]
-        for kind in kinds + ["truth"] * (split == "test"):
+        for kind in kinds + ["truth", "truth_label"] * (split == "test"):
             if count:
                 (root / f"{split}_{kind}").mkdir()
     for index in range(train):
@@ -145,6 +146,8 @@ def _write_test(
                 parsing = corrupt_parsing(rendering, parsing_noise, sample.mistakes)
                 _write_person(root, "test", person, rendering, parsing)
             _image(root / "test_truth" / f"{person}__{garment}.png", rendering.photo)
+            labels = np.where(rendering.neck, np.uint8(Label.NECK), rendering.parsing)
+            _image(root / "test_truth_label" / f"{person}__{garment}.png", labels)
             _flow(root / "test_flow" / f"{person}__{garment}.npz", rendering)
             pairs[kind].append(f"{person}.png {garment}.png\n")
         progress(1)
@@ -164,7 +167,8 @@ def synthesize(
     """Draw a data set and write it as a VITON-style folder.
 
     Beside what such a folder has, it holds the true flow of every photo and, for the test pairs, the true photo of
-    the person in the garment. The same arguments give the same bytes. The folder appears only once it is complete.
+    the person in the garment and its exact parsing, with the neck (`Label`). The same arguments give the same bytes,
+    and with another noise all but the parsing stays. The folder appears only once it is complete.
 
     Args:
         out: folder to make; it may exist if it is empty.
