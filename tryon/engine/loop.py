@@ -36,7 +36,7 @@ from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
 from tryon.engine.norms import settle_norms
-from tryon.engine.precision import gradient_scaler, lower_frozen, may_overflow
+from tryon.engine.precision import gradient_scaler, may_overflow
 from tryon.engine.recompute import recompute_activations
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
@@ -46,7 +46,7 @@ from tryon.files import make_folder, remove_parts
 from tryon.losses import PerceptualLoss
 from tryon.models import TryOnModel
 from tryon.networks.norms import join_norms
-from tryon.precision import autocast, check_precision
+from tryon.precision import LOWERED, autocast, check_precision
 from tryon.stages import STAGES, Recipe, Stage
 from tryon.weights import load_state, read_record, save_model, write_json
 
@@ -148,7 +148,6 @@ class _Run:
             join_norms(stage.model)
         if config.recompute:
             recompute_activations(stage.model)
-        lower_frozen(stage, config.precision)
         # torch documents memory_format here; its annotations leave it out.
         return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -217,6 +216,7 @@ class _Run:
         if config.resume:
             self._resume()
         check_same(self.folder, self.settings | {"step": self.step})
+        self.stage.freeze(LOWERED[config.precision])
         half = self.steps // 2
         self._start_half(self.step >= half)
         self.draws = BatchDraws(

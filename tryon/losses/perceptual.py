@@ -62,6 +62,10 @@ class PerceptualLoss(nn.Module):
         """Where the features come from, for the run's record: "random" or "file:" and the file's SHA-256."""
         return self._source
 
+    def lower(self, dtype: torch.dtype | None) -> None:
+        """Keep the convolutions in the dtype to which autocast would take them at every call; None leaves them."""
+        self.convolutions.to(dtype)
+
     def features(self, image: Tensor) -> list[Tensor]:
         """N x 3 x H x W, any H, W >= 1, to the five feature maps, from full size to 1/16."""
         return [features for features, _ in self._levels(image, None)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -66,6 +68,12 @@ class _PackedConvolution(nn.Module):
             self.activation = "relu"
         elif isinstance(activation, nn.LeakyReLU):
             self.activation, self.slopes = "leaky_relu", [activation.negative_slope]
+
+    def _apply(self, *_: Any) -> NoReturn:
+        raise RuntimeError("frozen network: found a move or another dtype, wanted those before it is frozen")
+
+    def _save_to_state_dict(self, *_: Any) -> NoReturn:
+        raise RuntimeError("frozen network: found a wish for its state, which it had before it was frozen")
 
     def forward(self, features: Tensor) -> Tensor:
         """N x C x H x W as of the convolution."""

@@ -18,6 +18,7 @@ from tryon.losses import (
 )
 from tryon.models import Student, TryOnModel, TryOnResult, Warped
 from tryon.networks import WarpNetwork
+from tryon.networks.frozen import freeze
 from tryon.stages.base import Recipe, Stage, StepResult, load_earlier, scaled, target_garment, warp_terms
 from tryon.stages.tutor import TutorStage
 
@@ -48,9 +49,10 @@ class DistilledStage(Stage):
         super().__init__(recipe, perceptual)
         self.tutor: TryOnModel = load_earlier(recipe, TutorStage.name).eval().requires_grad_(False)
 
-    def frozen(self) -> tuple[nn.Module, ...]:
+    def freeze(self, dtype: torch.dtype | None) -> None:
         """The tutor too."""
-        return (*super().frozen(), self.tutor)
+        super().freeze(dtype)
+        freeze(self.tutor, dtype)
 
     @torch.no_grad()
     def tutor_knowledge(self, sample: Sample) -> TutorKnowledge:
