@@ -25,6 +25,10 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
                 child.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 if _laid_out_by_onednn(child):
                     setattr(module, name, _PackedConvolution(child, _taken_activation(module, name)))
+        if isinstance(module, nn.Sequential):
+            for i in reversed(range(len(module))):
+                if isinstance(module[i], nn.Identity):
+                    del module[i]
 
 
 def _fold_batch_norms(layers: nn.Sequential) -> None:
@@ -80,5 +84,11 @@ class _PackedConvolution(nn.Module):
         if features.requires_grad and torch.is_grad_enabled():
             raise RuntimeError("features: found some that want a gradient, which no frozen network has")
         return torch.ops.mkldnn._convolution_pointwise(
-            features.to(self.dtype), self.weight, self.bias, *self.places, self.activation, self.slopes, ""
+            features.to(self.dtype, memory_format=torch.channels_last),
+            self.weight,
+            self.bias,
+            *self.places,
+            self.activation,
+            self.slopes,
+            "",
         )

@@ -85,7 +85,7 @@ class Stage(ABC, nn.Module):
 
         Called when the stage lies where it trains: what is frozen can be neither moved nor saved.
         """
-        self.perceptual.lower(dtype)
+        self.perceptual.freeze(dtype)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, object]]:
         """Optimiser groups. Where a generator is trained, the warp network learns five times slower."""

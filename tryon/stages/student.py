@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from tryon.data.condition import known_background
-from tryon.data.sample import Person, Sample
+from tryon.data.sample import Garment, Person, Sample
 from tryon.losses import (
     PerceptualLoss,
     better_tutor_weights,
@@ -23,6 +24,8 @@ from tryon.stages.base import Recipe, Stage, StepResult, load_earlier, scaled, t
 from tryon.stages.tutor import TutorStage
 
 WARP_LOSS_SHARE = 0.25
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,11 @@ class DistilledStage(Stage):
     def tutor_knowledge(self, sample: Sample) -> TutorKnowledge:
         """Dress the people in the other garments, and warp their own garments as the tutor does."""
         features = self.tutor.condition_features(sample.person)
-        fake = self.tutor.render(sample.person, self.tutor.warp_garment(features, sample.other))
-        own = self.tutor.warp_garment(features, sample.garment)
+        # As one batch, in half as many calls, which is much of what small networks take.
+        both = self.tutor.warp_garment(tuple(torch.cat((level, level)) for level in features), _both(sample))
+        people = len(sample.person.photo)
+        fake = self.tutor.render(sample.person, _rows(both, slice(people)))
+        own = _rows(both, slice(people, None))
         seen, target = _surrounded(sample, fake)
         return TutorKnowledge(Person(seen, None, None, None), target, fake.warped.mask, own)
 
@@ -69,6 +75,22 @@ class DistilledStage(Stage):
         target, _ = target_garment(sample.person)
         weights = better_tutor_weights(knowledge.warped.garment, warped.garment, target)
         return losses | scaled(distillation_loss(warped.flow, knowledge.warped.flow, weights), 1, "distilled")
+
+
+def _both(sample: Sample) -> Garment:
+    """The other garments, then the people's own."""
+    other, own = sample.other, sample.garment
+    return Garment(torch.cat((other.image, own.image)), torch.cat((other.mask, own.mask)))
+
+
+def _rows(item: T, chosen: slice) -> T:
+    """Some samples of a batch, which is a dataclass, or a tuple of them, of tensors."""
+    value: Any = item
+    if isinstance(value, Tensor):
+        return cast(T, value[chosen])
+    if isinstance(value, tuple):
+        return cast(T, tuple(_rows(part, chosen) for part in value))
+    return cast(T, type(value)(**{field.name: _rows(getattr(value, field.name), chosen) for field in fields(value)}))
 
 
 def _surrounded(sample: Sample, fake: TryOnResult) -> tuple[Tensor, Tensor]:
