@@ -28,6 +28,7 @@ WIDTH = 1 / 4  # 16 channels, which fill a vector: as quick as 12
 SEED = 0
 BATCH = 4
 PARSING_NOISE = 0.4
+DRAWING_PROCESSES = 2
 LEARNING_RATE = 1e-3  # far above the published rates: hundreds of steps have to do, not hundreds of thousands
 STEPS = {"tutor-warp": 700, "tutor": 300, "student-warp": 250, "student": 400}
 SETTLE_NORMS = 25
@@ -97,6 +98,7 @@ def _draw(data: Path) -> None:
             seed=SEED,
             parsing_noise=PARSING_NOISE,
             progress=progress.update,
+            processes=DRAWING_PROCESSES,
         )
 
 
