@@ -123,6 +123,7 @@ class _Run:
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
         self.stage_step: Step = self.stage.step
+        self.weights = list(self.stage.model.named_parameters())  # walking through a model takes as long as a layer
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
         self.average = None if config.average is None else MovingAverage(self.stage.model, config.average)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
@@ -284,7 +285,7 @@ class _Run:
                     raise self._not_finite("loss", found)
                 self.scaler.scale(terms.sum()).backward()
         self.scaler.unscale_(self.optimiser)
-        if found := _not_finite((name, value.grad) for name, value in self.stage.model.named_parameters()):
+        if found := _not_finite((name, value.grad) for name, value in self.weights):
             if not may_overflow(self.scaler):
                 raise self._not_finite("gradient", found)
             _log.info("%s: step %d left out, whose gradients overflowed", self.stage.name, self.step + 1)

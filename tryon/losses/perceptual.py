@@ -162,7 +162,7 @@ def _pool(image: Tensor) -> tuple[Tensor, Back]:
 def _compare(features: Tensor, target: Tensor, factor: float) -> tuple[Tensor, Tensor, Back]:
     """The features through a ReLU, their distance from the target's, and the way back, the distance's by a factor."""
     activated, distance = tk.feature_distance(features, target)
-    of, by_distance = torch.ops.tryon_kernels.feature_distance_backward, distance.new_tensor(factor)
+    of, by_distance = torch.ops.tryon_kernels.feature_distance_backward, torch.full_like(distance, factor)
     return activated, distance, lambda grad: of(grad, by_distance, activated, target, True, True, False)[0]
 
 
