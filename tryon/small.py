@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from tryon.config import TrainConfig
@@ -17,6 +19,8 @@ from tryon.metrics import dress_pair, true_photo
 from tryon.models import TryOnModel
 from tryon.precision import multiplies_bfloat16
 from tryon.progress import Progress
+
+DRAWING_PROCESSES = 2
 
 
 def draw_people(out: Path, train: int, test: int, size: Size, seed: int, parsing_noise: float) -> None:
@@ -32,7 +36,19 @@ def draw_people(out: Path, train: int, test: int, size: Size, seed: int, parsing
             seed=seed,
             parsing_noise=parsing_noise,
             progress=progress.update,
+            processes=DRAWING_PROCESSES,
         )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread, which would wait for the core of who reads the data."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def small_config(stage: str, data: Path, out: Path, **options: Any) -> TrainConfig:

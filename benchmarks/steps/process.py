@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
 from torch import Tensor
@@ -21,6 +22,7 @@ from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
 from tryon.engine.loop import _Run
 from tryon.engine.memory import keep_freed_memory
+from tryon.precision import LOWERED
 
 PLAIN = "plain"
 BATCH = 4
@@ -54,7 +56,8 @@ def our_step(stage: str, precision: str, data: TryOnFolder, run: Path) -> Step:
     """As `tryon train` takes it."""
     keep_freed_memory()
     training, sample = begun(stage, precision, data, run), first_batch(data)
-    return lambda: training._take_step(sample, second_half=True)[1]
+    training.stage.freeze(LOWERED[precision])
+    return lambda: training._take_step(repeat(sample), second_half=True)[1]
 
 
 def main() -> None:

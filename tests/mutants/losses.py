@@ -63,14 +63,16 @@ MUTANTS = (
     ),
     Mutant(
         PERCEPTUAL,
-        "torch.autograd.grad(distance, leaf, distance.new_tensor(image.numel()))",
-        "torch.autograd.grad(distance / image.numel(), leaf, distance.new_tensor(image.numel()))",
+        "factor = image.numel()",
+        "factor = 1.0",
         OF_PERCEPTUAL,
     ),
+    Mutant(PERCEPTUAL, ".flip(2, 3)", "", OF_PERCEPTUAL),
+    Mutant(PERCEPTUAL, "threshold_backward(grad, output, 0)", "threshold_backward(grad, output, -1)", OF_PERCEPTUAL),
     Mutant(
         PERCEPTUAL,
-        "kernel_size=(min(POOL, height), min(POOL, width))",
-        "kernel_size=min(POOL, height, width)",
+        "return min(POOL, height), min(POOL, width)",
+        "return (min(POOL, height, width),) * 2",
         OF_PERCEPTUAL,
     ),
     Mutant(

@@ -65,8 +65,8 @@ MUTANTS = (
     Mutant(STUDENT, "WARP_LOSS_SHARE = 0.25", "WARP_LOSS_SHARE = 0.5", STUDENT_LOSSES),
     Mutant(
         STUDENT,
-        "self.tutor.warp_garment(features, sample.other)",
-        "self.tutor.warp_garment(features, sample.garment)",
+        "torch.cat((other.image, own.image))",
+        "torch.cat((own.image, other.image))",
         STUDENT_LOSSES,
     ),
     Mutant(STUDENT, ".eval().requires_grad_(False)", ".requires_grad_(False)", f"{TRAINING} -k tutor_stays_frozen"),

@@ -501,13 +501,13 @@ class TestAccumulating:
     def test_gradients_are_those_of_one_batch_of_all_where_no_norm_looks_at_the_batch(
         self, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        start_half = TutorStage.start_half
+        freeze = TutorStage.freeze
 
-        def start_in_float64(stage, second_half):
-            start_half(stage, second_half)
-            stage.double().eval()
+        def freeze_in_float64(stage, dtype):
+            freeze(stage.double(), dtype)
 
-        monkeypatch.setattr(TutorStage, "start_half", start_in_float64)
+        monkeypatch.setattr(TutorStage, "freeze", freeze_in_float64)
+        monkeypatch.setattr(TutorStage, "start_half", lambda stage, second_half: stage.eval())
         monkeypatch.setattr(loop, "move", lambda item, device: as_float64(item))
         moments = []
         for batch, accumulate in ((4, 1), (2, 2), (1, 4)):

@@ -39,31 +39,35 @@ def pose_maps(keypoints: Tensor, height: int, width: int) -> Tensor:
         width: of the maps.
 
     Returns:
-        N x 18 x height x width float32, 1 in the square and -1 elsewhere.
+        N x 18 x height x width float32, channels_last: 1 in the square and -1 elsewhere.
     """
     radius = _pixels(KEYPOINT_RADIUS, height)
-    x, y, present = (part[:, :, None, None] for part in keypoints.unbind(dim=2))
-    columns = torch.arange(width, device=keypoints.device)
-    rows = torch.arange(height, device=keypoints.device)[:, None]
-    inside = ((columns - x).abs() <= radius) & ((rows - y).abs() <= radius) & (present > 0)
-    return inside.float().mul(2).sub(1)
+    x, y, present = keypoints.unbind(dim=2)
+
+    def near(places: Tensor, count: int) -> Tensor:
+        pixels = torch.arange(count, device=keypoints.device)[:, None]
+        return ((pixels - places[:, None]).abs() <= radius).float()
+
+    columns, rows = near(x, width) * (present > 0)[:, None], near(y, height)
+    return (2 * columns[:, None] * rows[:, :, None] - 1).permute(0, 3, 1, 2)
 
 
 def tutor_condition(person: Person) -> Tensor:
     """Condition of the tutor's warp network.
 
     Returns:
-        N x C x H x W float32: face and other clothes (0 or 1), one channel per DensePose part where the person has
-        DensePose, 18 pose maps (-1 or 1). C is `condition_channels`.
+        N x C x H x W float32, channels_last: face and other clothes (0 or 1), one channel per DensePose part where the
+        person has DensePose, 18 pose maps (-1 or 1). C is `condition_channels`.
     """
     regions, keypoints = person.regions, person.keypoints
     if regions is None or keypoints is None:
         raise ValueError("person: found no parsing or no pose, wanted both: the tutor is parser-based")
     parts = [regions.face, regions.other_clothes]
     if person.densepose is not None:
-        parts.append(F.one_hot(person.densepose, DENSEPOSE_PARTS).permute(0, 3, 1, 2).float())
+        one_hot = torch.eye(DENSEPOSE_PARTS, device=person.densepose.device)
+        parts.append(F.embedding(person.densepose, one_hot).permute(0, 3, 1, 2))
     parts.append(pose_maps(keypoints, *person.photo.shape[-2:]))
-    return torch.cat(parts, dim=1)
+    return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=3).permute(0, 3, 1, 2)
 
 
 def _pixels(count: int, height: int) -> int:
@@ -71,7 +75,8 @@ def _pixels(count: int, height: int) -> int:
 
 
 def _parts_mask(densepose: Tensor, parts: tuple[int, ...]) -> Tensor:
-    return torch.isin(densepose, torch.tensor(parts, device=densepose.device)).float().unsqueeze(1)
+    chosen = torch.tensor([float(part in parts) for part in range(DENSEPOSE_PARTS)], device=densepose.device)
+    return chosen[densepose].unsqueeze(1)
 
 
 def preserved_region(person: Person, *, keep_background: bool = False) -> Tensor:
@@ -113,8 +118,14 @@ def far_background(person: Person) -> Tensor:
     if person.densepose is not None:
         changing = changing + _parts_mask(person.densepose, DENSEPOSE_ARMS)
     margin = _pixels(BACKGROUND_MARGIN, changing.shape[-2])
-    near = F.max_pool2d(changing, 2 * margin + 1, stride=1, padding=margin)
+    near = _highest_near(_highest_near(changing, margin).mT, margin).mT
     return background * (near == 0)
+
+
+def _highest_near(mask: Tensor, margin: int) -> Tensor:
+    """The highest value within `margin` pixels of the same row: N x 1 x H x W to the same."""
+    rows = F.max_pool1d(mask.flatten(0, 2), 2 * margin + 1, stride=1, padding=margin)
+    return rows.view(mask.shape)
 
 
 def extended(image: Tensor, known: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
 from tryon.engine.norms import settle_norms
-from tryon.engine.precision import gradient_scaler, lower_frozen, may_overflow
+from tryon.engine.precision import gradient_scaler, may_overflow
 from tryon.engine.recompute import recompute_activations
 from tryon.engine.record import RUN_FILE, data_hash, run_record
 from tryon.engine.stopping import StopRequest
@@ -46,7 +46,7 @@ from tryon.files import make_folder, remove_parts
 from tryon.losses import PerceptualLoss
 from tryon.models import TryOnModel
 from tryon.networks.norms import join_norms
-from tryon.precision import autocast, check_precision
+from tryon.precision import LOWERED, autocast, check_precision
 from tryon.stages import STAGES, Recipe, Stage
 from tryon.weights import load_state, read_record, save_model, write_json
 
@@ -123,6 +123,7 @@ class _Run:
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
         self.stage_step: Step = self.stage.step
+        self.weights = list(self.stage.model.named_parameters())  # walking through a model takes as long as a layer
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
         self.average = None if config.average is None else MovingAverage(self.stage.model, config.average)
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
@@ -149,7 +150,6 @@ class _Run:
             join_norms(stage.model)
         if config.recompute:
             recompute_activations(stage.model)
-        lower_frozen(stage, config.precision)
         # torch documents memory_format here; its annotations leave it out.
         return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -219,6 +219,7 @@ class _Run:
         if config.resume:
             self._resume()
         check_same(self.folder, self.settings | {"step": self.step})
+        self.stage.freeze(LOWERED[config.precision])
         half = self.steps // 2
         self._start_half(self.step >= half)
         self.draws = BatchDraws(
@@ -287,7 +288,7 @@ class _Run:
                     raise self._not_finite("loss", found)
                 self.scaler.scale(terms.sum()).backward()
         self.scaler.unscale_(self.optimiser)
-        if found := _not_finite((name, value.grad) for name, value in self.stage.model.named_parameters()):
+        if found := _not_finite((name, value.grad) for name, value in self.weights):
             if not may_overflow(self.scaler):
                 raise self._not_finite("gradient", found)
             _log.info("%s: step %d left out, whose gradients overflowed", self.stage.name, self.step + 1)

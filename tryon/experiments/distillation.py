@@ -29,7 +29,7 @@ from tryon.losses import PerceptualLoss
 from tryon.metrics import evaluate, structural_similarity
 from tryon.models import TryOnModel
 from tryon.progress import Progress
-from tryon.small import draw_people, small_config
+from tryon.small import draw_people, one_thread, small_config
 from tryon.stages import STAGES
 from tryon.weights import RECORD_FILE, load_model, read_record, write_json
 
@@ -127,7 +127,8 @@ class _Experiment:
         def train() -> None:
             if variant is not None:
                 self._bring_tutor(seed, run)
-            train_stage(stage, self._config(seed, run, stage, variant))
+            with one_thread():
+                train_stage(stage, self._config(seed, run, stage, variant))
 
         name = f"seed {seed}, {model}: {stage}"
         return Part(name, steps * STEP_WORK[stage], lambda: _finished(run / stage, steps), train)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import tryon_kernels as tk
 from tryon.conversion import check_state_dict, read_state_dict
 from tryon.networks.blocks import scaled_channels
+from tryon.networks.frozen import freeze
 
 LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
@@ -26,6 +27,9 @@ POOL = 2
 TORCHVISION_PREFIX = "features."
 RANDOM_SEED = 19
 HASH_BLOCK = 1 << 20  # bytes
+
+Back: TypeAlias = Callable[[Tensor], Tensor]
+"""From the gradient of what a step gave to that of what it was given."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +59,10 @@ class PerceptualLoss(nn.Module):
         else:
             _load(self.convolutions, weights)
             self._source = f"file:{_sha256(weights)}"
+        layers = (cast(nn.Conv2d, layer) for layer in self.convolutions.values())
+        self.levels = nn.ModuleList(
+            nn.ModuleList(_Layer(next(layers), compared=i == 0) for i in range(count)) for count in STAGE_CONVOLUTIONS
+        )
         self.requires_grad_(False)
 
     @property
@@ -62,9 +70,21 @@ class PerceptualLoss(nn.Module):
         """Where the features come from, for the run's record: "random" or "file:" and the file's SHA-256."""
         return self._source
 
+    def freeze(self, dtype: torch.dtype | None) -> None:
+        """Make the convolutions fast for good, in `dtype` or the one they have (`tryon.networks.frozen.freeze`)."""
+        del self.convolutions  # the layers have them too
+        freeze(self, dtype)
+
+    @torch.no_grad()
     def features(self, image: Tensor) -> list[Tensor]:
-        """N x 3 x H x W, any H, W >= 1, to the five feature maps, from full size to 1/16."""
-        return [features for features, _ in self._levels(image, None)]
+        """N x 3 x H x W, any H, W >= 1, to the five feature maps, from full size to 1/16; without gradient."""
+        maps: list[Tensor] = []
+        for compared, others in self._layers():
+            image = compared.there(_pooled(image) if maps else image).relu_()
+            maps.append(image)
+            for layer in others:
+                image = layer.there(image)
+        return maps
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         """Loss between two N x 3 x H x W images, 0-d; no gradient reaches the target."""
@@ -77,25 +97,73 @@ class PerceptualLoss(nn.Module):
         """
         return _Distances.apply(self, target.detach(), *images)
 
-    def _distance(self, image: Tensor, target_features: Sequence[Tensor]) -> Tensor:
-        """Weighted mean absolute differences, summed."""
-        levels = zip(LAYER_WEIGHTS, self._levels(image, target_features), strict=True)
-        return torch.stack([weight * distance for weight, (_, distance) in levels if distance is not None]).sum()
+    def _layers(self) -> Iterator[tuple[_Layer, list[_Layer]]]:
+        """Of each level the one whose features are compared, and those after it."""
+        for level in cast("Iterable[nn.ModuleList]", self.levels):
+            compared, *others = cast("Iterable[_Layer]", level)
+            yield compared, others
 
-    def _levels(
-        self, image: Tensor, target_features: Sequence[Tensor] | None
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """The compared features, each with its distance from the target's where those are given."""
-        convolutions = iter(self.convolutions.values())
-        for level, count in enumerate(STAGE_CONVOLUTIONS):
-            features, distance = next(convolutions)(_pooled(image) if level else image), None
-            if target_features is None:
-                image = features.relu_()
-            else:
-                image, distance = tk.feature_distance(features, target_features[level])
-            yield image, distance
-            for _ in range(count - 1):
-                image = next(convolutions)(image).relu_()
+    @torch.no_grad()
+    def _distance(self, image: Tensor, target_features: Sequence[Tensor]) -> tuple[Tensor, list[Back]]:
+        """Weighted mean absolute differences, summed; and the steps back to their gradient, from the last.
+
+        The gradient is that of the sum, not of the mean, whose own would be too small for half formats. Of so many
+        small steps torch's record takes as long as the steps themselves; this one does not.
+        """
+        factor = image.numel()
+        distances: list[Tensor] = []
+        back: list[Back] = []
+
+        def noted(output: Tensor, step: Back) -> Tensor:
+            back.append(step)
+            return output
+
+        levels = zip(LAYER_WEIGHTS, self._layers(), target_features, strict=True)
+        for weight, (compared, others), target in levels:
+            image = noted(*_pool(image)) if distances else image
+            features = noted(*compared(image))
+            image, distance, step = _compare(features, target, weight * factor)
+            distances.append(weight * distance)
+            back.append(step)
+            for layer in others:
+                image = noted(*layer(image))
+        return torch.stack(distances).sum(), back
+
+
+class _Layer(nn.Module):
+    """A convolution, with its ReLU unless what it gives is compared, and the convolution that takes gradients back."""
+
+    def __init__(self, convolution: nn.Conv2d, *, compared: bool) -> None:
+        super().__init__()
+        # A gradient comes from where its feature went: the same weights, seen from the other side.
+        turned = nn.utils.skip_init(
+            nn.Conv2d, convolution.out_channels, convolution.in_channels, kernel_size=3, padding=1, bias=False
+        )
+        turned.weight = nn.Parameter(convolution.weight.detach().flip(2, 3).transpose(0, 1).contiguous())
+        self.compared = compared
+        self.there = nn.Sequential(convolution, nn.Identity() if compared else nn.ReLU(inplace=True))
+        self.turned = nn.Sequential(turned)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Back]:
+        """N x C x H x W to the same size."""
+        output = self.there(image)
+        if self.compared:
+            return output, self.turned
+        return output, lambda grad: self.turned(torch.ops.aten.threshold_backward(grad, output, 0))
+
+
+def _pool(image: Tensor) -> tuple[Tensor, Back]:
+    window = _window(image)
+    output, places = F.max_pool2d(image, window, stride=POOL, return_indices=True)
+    of = torch.ops.aten.max_pool2d_with_indices_backward
+    return output, lambda grad: of(grad, image, window, (POOL, POOL), (0, 0), (1, 1), False, places)
+
+
+def _compare(features: Tensor, target: Tensor, factor: float) -> tuple[Tensor, Tensor, Back]:
+    """The features through a ReLU, their distance from the target's, and the way back, the distance's by a factor."""
+    activated, distance = tk.feature_distance(features, target)
+    of, by_distance = torch.ops.tryon_kernels.feature_distance_backward, torch.full_like(distance, factor)
+    return activated, distance, lambda grad: of(grad, by_distance, activated, target, True, True, False)[0]
 
 
 class _Distances(torch.autograd.Function):
@@ -107,13 +175,13 @@ class _Distances(torch.autograd.Function):
         distances: list[Tensor] = []
         gradients: list[Tensor | None] = []
         for image in images:
-            with torch.set_grad_enabled(image.requires_grad):
-                leaf = image.detach().requires_grad_(image.requires_grad)
-                distance = loss._distance(leaf, target_features)
-            distances.append(distance.detach())
+            distance, back = loss._distance(image.detach(), target_features)
+            distances.append(distance)
             if image.requires_grad:
-                # Of the sum, not of the mean, whose gradient would be too small for half formats.
-                gradients += torch.autograd.grad(distance, leaf, distance.new_tensor(image.numel()))
+                gradient = torch.zeros_like(target_features[-1])
+                while back:  # each step lets go of what it kept
+                    gradient = back.pop()(gradient)
+                gradients.append(gradient.to(image.dtype))
             else:
                 gradients.append(None)
         ctx.save_for_backward(*gradients)
@@ -131,9 +199,13 @@ class _Distances(torch.autograd.Function):
 
 
 def _pooled(image: Tensor) -> Tensor:
-    """2 x 2 maximum; on a side of one pixel, which the coarsest level reaches, the window is clipped to that pixel."""
+    return F.max_pool2d(image, _window(image), stride=POOL)
+
+
+def _window(image: Tensor) -> tuple[int, int]:
+    """2 x 2; on a side of one pixel, which the coarsest level reaches, clipped to that pixel."""
     height, width = image.shape[-2:]
-    return F.max_pool2d(image, kernel_size=(min(POOL, height), min(POOL, width)), stride=POOL)
+    return min(POOL, height), min(POOL, width)
 
 
 def _convolutions(width: float) -> nn.ModuleDict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -23,6 +25,10 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
                 child.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 if _laid_out_by_onednn(child):
                     setattr(module, name, _PackedConvolution(child, _taken_activation(module, name)))
+        if isinstance(module, nn.Sequential):
+            for i in reversed(range(len(module))):
+                if isinstance(module[i], nn.Identity):
+                    del module[i]
 
 
 def _fold_batch_norms(layers: nn.Sequential) -> None:
@@ -67,10 +73,22 @@ class _PackedConvolution(nn.Module):
         elif isinstance(activation, nn.LeakyReLU):
             self.activation, self.slopes = "leaky_relu", [activation.negative_slope]
 
+    def _apply(self, *_: Any) -> NoReturn:
+        raise RuntimeError("frozen network: found a move or another dtype, wanted those before it is frozen")
+
+    def _save_to_state_dict(self, *_: Any) -> NoReturn:
+        raise RuntimeError("frozen network: found a wish for its state, which it had before it was frozen")
+
     def forward(self, features: Tensor) -> Tensor:
         """N x C x H x W as of the convolution."""
         if features.requires_grad and torch.is_grad_enabled():
             raise RuntimeError("features: found some that want a gradient, which no frozen network has")
         return torch.ops.mkldnn._convolution_pointwise(
-            features.to(self.dtype), self.weight, self.bias, *self.places, self.activation, self.slopes, ""
+            features.to(self.dtype, memory_format=torch.channels_last),
+            self.weight,
+            self.bias,
+            *self.places,
+            self.activation,
+            self.slopes,
+            "",
         )

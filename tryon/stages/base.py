@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from tryon.data.sample import Garment, Person, Sample
@@ -82,9 +83,12 @@ class Stage(ABC, nn.Module):
     def step(self, sample: Sample, second_half: bool) -> StepResult:
         """Losses of one batch."""
 
-    def frozen(self) -> tuple[nn.Module, ...]:
-        """Networks that never learn."""
-        return (self.perceptual,)
+    def freeze(self, dtype: torch.dtype | None) -> None:
+        """Make fast what never learns, for good, with its convolutions in `dtype`, by default the one they have.
+
+        Called when the stage lies where it trains: what is frozen can be neither moved nor saved.
+        """
+        self.perceptual.freeze(dtype)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, object]]:
         """Optimiser groups. Where a generator is trained, the warp network learns five times slower."""

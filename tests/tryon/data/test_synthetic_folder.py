@@ -15,8 +15,8 @@ SIZE = (64, 48)
 TRAIN, TEST = 3, 3
 
 
-def write(out: Path, seed: int = 0, noise: float = 0.0, train: int = TRAIN) -> Path:
-    synthesize(out, train=train, test=TEST, size=SIZE, seed=seed, parsing_noise=noise)
+def write(out: Path, seed: int = 0, noise: float = 0.0, train: int = TRAIN, processes: int = 1) -> Path:
+    synthesize(out, train=train, test=TEST, size=SIZE, seed=seed, parsing_noise=noise, processes=processes)
     return out
 
 
@@ -89,6 +89,10 @@ def test_the_same_arguments_give_the_same_bytes(folder: Path, tmp_path: Path) ->
     assert contents(write(tmp_path / "again")) == contents(folder)
 
 
+def test_several_processes_draw_what_one_does(folder: Path, tmp_path: Path) -> None:
+    assert contents(write(tmp_path / "together", processes=2)) == contents(folder)
+
+
 def test_another_seed_gives_other_people(folder: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "other", seed=1)
     for i in range(TRAIN):
@@ -148,12 +152,13 @@ def test_a_folder_with_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"mine.txt": b"keep"}
 
 
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path, processes: int) -> None:
     def interrupt(people: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        synthesize(tmp_path / "data", train=2, test=0, size=(32, 32), seed=0, progress=interrupt)
+        synthesize(tmp_path / "data", train=2, test=0, size=(32, 32), seed=0, progress=interrupt, processes=processes)
     assert not list(tmp_path.iterdir())
 
 

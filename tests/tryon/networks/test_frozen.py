@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
 
@@ -89,3 +90,14 @@ def test_in_float64_only_batch_norms_go(student: Student) -> None:
     freeze(exact)
     torch.testing.assert_close(image(exact, 64, 64, torch.float64), expected, rtol=0, atol=1e-9)
     assert any(isinstance(module, nn.Conv2d) for module in exact.modules())
+
+
+@pytest.mark.parametrize("change", [nn.Module.double, nn.Module.cpu, nn.Module.state_dict])
+def test_it_cannot_be_moved_lowered_or_saved_without_a_word(
+    student: Student, change: Callable[[nn.Module], object]
+) -> None:
+    """Its weights, in a layout that torch does not know of, would be left behind."""
+    frozen = deepcopy(student)
+    freeze(frozen)
+    with pytest.raises(RuntimeError, match="frozen network"):
+        change(frozen)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from .scene import Product, Rendering, photograph, render
 FORMAT = 1
 SMALLEST_SIDE = 32
 TRAIN, TEST = 0, 1
+ITEMS_AT_A_TIME = 8
 GARMENT_FOLDER = {"train": "color", "test": "clothes"}
 
 
@@ -100,20 +104,14 @@ def _write(
     seed: int,
     parsing_noise: float,
     progress: Callable[[int], object],
+    processes: int,
 ) -> None:
     for split, count in (("train", train), ("test", test)):
         kinds = ["img", GARMENT_FOLDER[split], "edge", "label", "densepose", "pose", "flow"]
         for kind in kinds + ["truth", "truth_label"] * (split == "test"):
             if count:
                 (root / f"{split}_{kind}").mkdir()
-    for index in range(train):
-        sample = draw_sample(seed, TRAIN, index)
-        product = photograph(sample.garment, *size)
-        rendering = render(sample.person, sample.garment, product)
-        name = f"{index:06d}_0"
-        _write_garment(root, "train", f"{index:06d}_1", product)
-        _write_person(root, "train", name, rendering, corrupt_parsing(rendering, parsing_noise, sample.mistakes))
-        _flow(root / "train_flow" / f"{name}.npz", rendering)
+    for _ in _each(partial(_write_train, root, size, seed, parsing_noise), range(train), processes):
         progress(1)
     if test:
         _write_test(root, test, size, seed, parsing_noise, progress)
@@ -127,6 +125,30 @@ def _write(
         "label_scheme": "viton",
     }
     (root / "dataset.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _write_train(root: Path, size: tuple[int, int], seed: int, parsing_noise: float, index: int) -> None:
+    sample = draw_sample(seed, TRAIN, index)
+    product = photograph(sample.garment, *size)
+    rendering = render(sample.person, sample.garment, product)
+    name = f"{index:06d}_0"
+    _write_garment(root, "train", f"{index:06d}_1", product)
+    _write_person(root, "train", name, rendering, corrupt_parsing(rendering, parsing_noise, sample.mistakes))
+    _flow(root / "train_flow" / f"{name}.npz", rendering)
+
+
+def _each(function: Callable[[int], None], items: Sequence[int], processes: int) -> Iterator[None]:
+    """Call a function with every item, in several processes if asked to; yields after each call."""
+    if processes == 1:
+        yield from map(function, items)
+        return
+    with Pool(processes, _leave_interrupts) as pool:
+        yield from pool.imap_unordered(function, items, ITEMS_AT_A_TIME)
+
+
+def _leave_interrupts() -> None:
+    """To the process that waits for this one, which ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_test(
@@ -163,6 +185,7 @@ def synthesize(
     seed: int,
     parsing_noise: float = 0.0,
     progress: Callable[[int], object] | None = None,
+    processes: int = 1,
 ) -> None:
     """Draw a data set and write it as a VITON-style folder.
 
@@ -178,6 +201,7 @@ def synthesize(
         seed: 0 or more.
         parsing_noise: how wrong the written parsing is, 0 (exact) to 1; see `corrupt_parsing`.
         progress: called with 1 after each person, `train` + `test` times in all.
+        processes: how many draw the training samples; the bytes are the same.
 
     Raises:
         InputError: an argument is out of range, or `out` cannot be made or holds something.
@@ -190,7 +214,7 @@ def synthesize(
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}), want a folder that can be written") from error
     try:
-        _write(work, train, test, size, seed, parsing_noise, progress or (lambda people: None))
+        _write(work, train, test, size, seed, parsing_noise, progress or (lambda people: None), processes)
         work.chmod(0o755)
         if out.exists():
             out.rmdir()
