@@ -51,11 +51,15 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def small_config(stage: str, data: Path, out: Path, **options: Any) -> TrainConfig:
-    """A stage's configuration with what makes little training go far, which goes on where it was stopped."""
+def small_config(stage: str, data: Path, out: Path, settle_norms: int, **options: Any) -> TrainConfig:
+    """A stage's configuration with what makes little training go far, which goes on where it was stopped.
+
+    Norms are settled of the models that dress people; others go on learning in the next stage.
+    """
     return TrainConfig(
         data=data,
         out=out,
+        settle_norms=0 if stage.endswith("warp") else settle_norms,
         keep_background=True,
         copy_mask=True,
         precision="bf16" if multiplies_bfloat16() else "fp32",

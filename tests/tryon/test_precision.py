@@ -10,9 +10,10 @@ from tryon.precision import autocast
 from tryon.stages import Recipe, StudentWarp, TutorStage
 
 WIDTH = 1 / 16
-# Losses are means over thousands of pixels: of the eight bits of every feature, moved by folding a norm into a
-# convolution before it is rounded, little is left in them. A part that is left out changes a loss by far more.
-LOWERED_TOLERANCE = 2**-8
+# Folding a norm into a convolution before it is rounded moves each feature by a rounding, 2^-9, in each of some forty
+# layers: sqrt(40) * 2^-9 = 0.012 of it. Of the squared distance from features of the same size that is up to twice as
+# much, twice that to be sure; the other losses are means over thousands of pixels. Seeds spread: up to 0.02 of 24.
+LOWERED_TOLERANCE = 0.05
 # Sums in another order, some thousand roundings deep.
 ROUNDED_TOLERANCE = 1e-4
 
@@ -41,6 +42,7 @@ def test_freezing_the_perceptual_loss_changes_no_bit_of_a_bfloat16_step(recipe: 
 def test_freezing_the_tutor_changes_losses_by_no_more_than_rounding(
     recipe: Recipe, sample: Sample, precision: str, dtype: torch.dtype | None, tolerance: float
 ) -> None:
+    torch.manual_seed(0)
     plain, frozen = (StudentWarp(recipe, PerceptualLoss(None, WIDTH)) for _ in range(2))
     frozen.model.load_state_dict(plain.model.state_dict())
     frozen.freeze(dtype)
