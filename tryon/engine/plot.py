@@ -79,7 +79,7 @@ def _draw(axes: Axes, name: str, columns: dict[str, list[float]]) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
 
 
-def thinned(values: list[float]) -> NDArray[np.float64]:
-    """No more than `POINTS` means of neighbours."""
-    pieces = np.array_split(np.asarray(values), min(POINTS, len(values)))
+def thinned(values: list[float], points: int = POINTS) -> NDArray[np.float64]:
+    """No more than so many means of neighbours."""
+    pieces = np.array_split(np.asarray(values), min(points, len(values)))
     return np.array([piece.mean() for piece in pieces])

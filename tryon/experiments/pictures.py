@@ -19,6 +19,7 @@ from tryon.small import dressed_columns
 
 PANEL = (3.6, 3.0)  # inches
 PER_ROW = 4
+POINTS = 40  # of a loss, so that seven curves beside one another can be told apart
 
 
 def draw_curves(results: Results, logs: Mapping[str, Mapping[str, Path]], out: Path) -> None:
@@ -51,7 +52,8 @@ def draw_curves(results: Results, logs: Mapping[str, Mapping[str, Path]], out: P
             # Guidance differs in what is distilled, so that is left out of what is compared.
             distilled = [values for name, values in columns.items() if "distilled" in name]
             loss = np.array(columns["loss"]) - np.sum(distilled, axis=0)
-            axes.plot(thinned(columns["step"]), thinned(list(loss)), color=colours.get(model, "black"), linewidth=0.8)
+            steps, loss = thinned(columns["step"], POINTS), thinned(list(loss), POINTS)
+            axes.plot(steps, loss, color=colours.get(model, "black"), linewidth=1.0)
         axes.set_title(f"{stage}: loss without distillation", loc="left", fontsize=8)
         axes.set_xlabel("step", fontsize=7)
         axes.set_yscale("log")

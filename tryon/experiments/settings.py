@@ -70,7 +70,7 @@ class Settings:
     seeds: tuple[int, ...] = (0, 1, 2)
     width: float = 1 / 8
     steps: Mapping[str, int] = field(
-        default_factory=lambda: {"tutor-warp": 800, "tutor": 400, "student-warp": 300, "student": 750}
+        default_factory=lambda: {"tutor-warp": 800, "tutor": 400, "student-warp": 500, "student": 600}
     )
     batch: int = demo.BATCH
     learning_rate: float = demo.LEARNING_RATE
