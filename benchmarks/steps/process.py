@@ -25,6 +25,7 @@ from tryon.engine.memory import keep_freed_memory
 from tryon.precision import LOWERED
 
 PLAIN = "plain"
+RECOMPUTING = " --recompute"  # after a precision
 BATCH = 4
 SEED = 3
 KIB_A_GB = 1e9 / 1024
@@ -37,9 +38,18 @@ def first_batch(data: TryOnFolder) -> Sample:
     return stack([data.read_sample(data.people[i], data.people[i + 1]) for i in range(BATCH)])
 
 
-def begun(stage: str, precision: str, data: TryOnFolder, run: Path) -> _Run:
+def begun(stage: str, form: str, data: TryOnFolder, run: Path) -> _Run:
     """Our training in the second half of a stage. All begin from one seed."""
-    config = TrainConfig(data=data.root, out=run, batch=BATCH, steps=2, seed=SEED, precision=precision, device="cpu")
+    config = TrainConfig(
+        data=data.root,
+        out=run,
+        batch=BATCH,
+        steps=2,
+        seed=SEED,
+        precision=form.removesuffix(RECOMPUTING),
+        recompute=form.endswith(RECOMPUTING),
+        device="cpu",
+    )
     training = _Run(stage, config, data)
     training.stage.start_half(True)
     return training
@@ -52,11 +62,11 @@ def published_step(stage: str, data: TryOnFolder, run: Path) -> Step:
     return lambda: train_step(plain, optimiser, sample, True)
 
 
-def our_step(stage: str, precision: str, data: TryOnFolder, run: Path) -> Step:
+def our_step(stage: str, form: str, data: TryOnFolder, run: Path) -> Step:
     """As `tryon train` takes it."""
     keep_freed_memory()
-    training, sample = begun(stage, precision, data, run), first_batch(data)
-    training.stage.freeze(LOWERED[precision])
+    training, sample = begun(stage, form, data, run), first_batch(data)
+    training.stage.freeze(LOWERED[training.config.precision])
     return lambda: training._take_step(repeat(sample), second_half=True)[1]
 
 
