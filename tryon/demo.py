@@ -113,7 +113,6 @@ def _config(data: Path, run: Path, stage: str) -> TrainConfig:
         keep_background=True,
         copy_mask=True,
         settle_norms=0 if stage.endswith("warp") else SETTLE_NORMS,
-        surroundings=stage.startswith("student"),
         precision="bf16" if multiplies_bfloat16() else "fp32",
         seed=SEED,
         picture_every=PICTURE_EVERY,
