@@ -78,7 +78,6 @@ def _config(data: Path, run: Path, stage: str) -> TrainConfig:
         batch=BATCH,
         learning_rate=LEARNING_RATE,
         settle_norms=SETTLE_NORMS,
-        surroundings=stage.startswith("student"),
         seed=SEED,
         picture_every=PICTURE_EVERY,
     )
