@@ -24,11 +24,11 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
 
 .NOTPARALLEL: # several targets install into the one environment
 .PHONY: help demo test test-packages test-packaging wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large \
-    more sanitize sanitize-each threads aarch64 mutants lint style types layout objects check thorough clean
+    more isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects check thorough clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
-	@echo 'make test   run the tests, those of the kernels once for each instruction set of this CPU'
+	@echo 'make test   run the tests, those of the kernels for the most different instruction sets of this CPU; isas: for all'
 	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads; cuda-sanitize: under sanitizers'
@@ -62,7 +62,9 @@ COMPILED_ALONE := -k "not eager and not stock and not reference_is"
 OF_ANY_ISA := $(filter-out tests/packaging tests/kernels %.py,$(wildcard tests/*)) \
     $(filter-out $(OF_EACH_ISA),$(wildcard tests/kernels/test_*.py))
 # A command for each instruction set but the best, side by side; what one says comes in one piece.
-for_other_isas = $(BIN)/python -m tryon_kernels --variants | tail -n +2 | xargs --max-procs 0 --replace sh -c \
+# AVX-512's differ little, so that of them `make test` has the best alone; `make isas` has all.
+ISAS_LEFT_OUT = avx512
+for_other_isas = $(BIN)/python -m tryon_kernels --variants | tail -n +2 | grep --invert-match '$(ISAS_LEFT_OUT)' | xargs --max-procs 0 --replace sh -c \
     'export TRYON_KERNELS_ISA={}; said=$$($(1) 2>&1); status=$$?; printf "kernels for %s\n%s\n" {} "$$said"; exit $$status'
 
 # What a file's tests share, as a compiled kernel or a trained model, is made once: a file is one process's.
@@ -70,6 +72,10 @@ test: test-packages test-packaging
 test-packages: $(VENV)/.tested
 	$(PYTEST) --dist loadfile $(OF_ANY_ISA)
 	$(PYTEST) $(OF_EACH_ISA)
+	$(call for_other_isas,$(PYTEST) --numprocesses 0 $(OF_EACH_ISA) $(COMPILED_ALONE))
+
+isas: ISAS_LEFT_OUT = none
+isas: $(VENV)/.tested
 	$(call for_other_isas,$(PYTEST) --numprocesses 0 $(OF_EACH_ISA) $(COMPILED_ALONE))
 
 test-packaging: $(VENV)/.tested
@@ -120,10 +126,12 @@ more: $(VENV)/.tested
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
 
-# For the best instruction set all tests that call kernels in ways of their own; `sanitize-each` has values for the others.
+# For the best instruction set the tests that call kernels in most ways; `sanitize-each` has all of them, and values for
+# the others.
 # Without those of autocast, in which a process has ended with code 1 and no word, now and then: see SAID.
 # Guard pages and measured memory are what sanitizers have of their own.
-SANITIZED_CALLS := $(filter-out $(foreach name,private selection bounds memory,%/test_$(name).py),$(wildcard tests/kernels/test_*.py)) \
+SANITIZED_TESTS = $(foreach name,values non_finite zero_sizes random_shapes threads feature_distance ops,tests/kernels/test_$(name).py)
+SANITIZED_CALLS = $(SANITIZED_TESTS) \
     -k "not eager and not stock and not reference_is and not compile and not report and not torchs_rules and not autocast"
 SANITIZED_VALUES := tests/kernels/test_values.py tests/kernels/test_non_finite.py
 # What sanitizers find, and what a test process that ends says last, is shown at the end.
@@ -134,7 +142,7 @@ ON_SANITIZED = cd $(SANITIZED) && PYTHONPATH=$(abspath $(SANITIZED)) \
     ASAN_OPTIONS=detect_leaks=0:handle_abort=1:handle_sigill=1:log_path=$(FINDINGS) \
     UBSAN_OPTIONS=print_stacktrace=1:log_path=$(FINDINGS) LD_PRELOAD="$(SANITIZER_LIBRARIES)"
 SANITIZED_FILES := setup.py build_support pyproject.toml README.md LICENSE csrc tryon_kernels tests
-SANITIZED_ISAS = $(shell $(BIN)/python -m tryon_kernels --variants | head -1)
+SANITIZED_ISAS = $(firstword $(shell $(BIN)/python -m tryon_kernels --variants))
 sanitize: $(VENV)/.tested
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
@@ -143,6 +151,8 @@ sanitize: $(VENV)/.tested
 	$(ON_SANITIZED) $(PYTEST) $(SAID) $(SANITIZED_CALLS) 2> $(FINDINGS).stderr || { cat $(FINDINGS).*; false; }
 
 sanitize-each: SANITIZED_ISAS =
+sanitize-each: ISAS_LEFT_OUT = none
+sanitize-each: SANITIZED_TESTS = $(filter-out $(foreach name,private selection bounds memory,%/test_$(name).py),$(wildcard tests/kernels/test_*.py))
 sanitize-each: sanitize
 	$(call for_other_isas,$(ON_SANITIZED) $(PYTEST) --numprocesses 0 $(SANITIZED_VALUES) $(COMPILED_ALONE)) \
 	    || { cat $(FINDINGS).*; false; }
@@ -198,7 +208,7 @@ layout: $(VENV)/.tested
 check: lint test
 
 thorough: CUDA_TESTS = tests/kernels
-thorough: more cuda cuda-sanitize sanitize-each objects threads fuzz mutants
+thorough: more isas cuda cuda-sanitize sanitize-each objects threads fuzz mutants
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tryon_kernels/*.so tryon_kernels/_build.json

@@ -176,18 +176,22 @@ def stopped_at_the_first_photo(data: Path, rank: int, number: int) -> Callable[[
 
 
 class TestTheEnd:
-    def test_a_wish_to_stop_of_one_process_ends_all_after_the_same_step(self, drawn_data: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.more)]
+    )
+    def test_a_wish_to_stop_of_one_process_ends_all_after_the_same_step(
+        self, drawn_data: Path, tmp_path: Path, number: signal.Signals, code: int
+    ) -> None:
         train_together(*arguments("tutor-warp", drawn_data, tmp_path / "whole", 2))
-        for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
-            command = arguments("tutor-warp", drawn_data, tmp_path / number.name, 2)
-            ended = together(PROCESSES, *command, before=stopped_at_the_first_photo(drawn_data, 1, number))
-            assert [one.code for one in ended] == [code, code]
-            assert sum(one.errors.count("stopped by") for one in ended) == 1
-            assert load_checkpoint(tmp_path / number.name / "tutor-warp").step == 1
-            train_together(*command, "--resume")
-            for name in ("warp.safetensors", "log.csv"):
-                stopped, whole = (tmp_path / run / "tutor-warp" / name for run in (number.name, "whole"))
-                assert stopped.read_bytes() == whole.read_bytes()
+        command = arguments("tutor-warp", drawn_data, tmp_path / "stopped", 2)
+        ended = together(PROCESSES, *command, before=stopped_at_the_first_photo(drawn_data, 1, number))
+        assert [one.code for one in ended] == [code, code]
+        assert sum(one.errors.count("stopped by") for one in ended) == 1
+        assert load_checkpoint(tmp_path / "stopped" / "tutor-warp").step == 1
+        train_together(*command, "--resume")
+        for name in ("warp.safetensors", "log.csv"):
+            stopped, whole = (tmp_path / run / "tutor-warp" / name for run in ("stopped", "whole"))
+            assert stopped.read_bytes() == whole.read_bytes()
 
     def test_a_file_that_one_process_cannot_read_ends_all_with_one_line(self, drawn_data: Path, tmp_path: Path) -> None:
         (person, _), *_ = next(iter(BatchDraws(people=5, batch=2, seed=0, rank=1, processes=PROCESSES)))
