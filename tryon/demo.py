@@ -1,4 +1,4 @@
-"""The demo: every room of the package once, small enough for two cores and ten minutes."""
+"""The demo: every room of the package once, small enough for two cores and a quarter of an hour."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tryon.demo import run_demo
 
 def add_arguments(commands: Commands) -> None:
     """Add ``demo``."""
-    parser = commands.add_parser("demo", help="draw people, train the four stages, dress them: some ten minutes")
+    parser = commands.add_parser("demo", help="draw people, train the four stages, dress them: 10 to 15 minutes")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the demo")
     parser.set_defaults(run=_demo)
 
