@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.tryon.test_golden import as_float64, difference
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
 from tryon.data.loader import BatchDraws
@@ -372,6 +371,11 @@ def spoilt_in_step_2(step, spoil):
     return spoilt
 
 
+def infinite_in_backward(value: torch.Tensor) -> torch.Tensor:
+    """0, whose gradient is infinite."""
+    return (value - value.detach()).sqrt()
+
+
 def damage_file(path: Path, how: str) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -420,116 +424,6 @@ def test_data_without_densepose_trains_a_tutor_of_fewer_channels(tiny_config: Tr
 def test_bf16_autocast_trains(tiny_config: TrainConfig, tmp_path: Path) -> None:
     folder = train_stage("tutor-warp", replace(tiny_config, out=tmp_path, precision="bf16"))
     assert all(value.dtype != torch.bfloat16 for value in load_file(folder / "warp.safetensors").values())
-
-
-def test_fp16_is_refused_on_a_cpu(tiny_config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="precision: found fp16 on a CPU, wanted bf16 or fp32 there, or a GPU"):
-        train_stage("tutor-warp", replace(tiny_config, out=tmp_path, precision="fp16"))
-    assert not list(tmp_path.iterdir())
-
-
-class TestFp16:
-    """On the CPU, where it is refused otherwise: torch scales gradients there as on GPUs."""
-
-    @pytest.fixture
-    def config(self, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
-        monkeypatch.setattr(loop, "check_precision", lambda *_: None)
-        # At torch's own first scale, 65,536, the gradients of these weights overflow.
-        monkeypatch.setattr(loop, "gradient_scaler", lambda *_: torch.amp.GradScaler("cpu", init_scale=64.0))
-        return replace(tiny_config, out=tmp_path, precision="fp16", picture_every=1, keep=9)
-
-    def test_trains_from_gradients_that_were_scaled_for_the_backward_alone(
-        self, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        config = replace(config, steps=1)
-        train_stage("tutor-warp", config)
-        monkeypatch.setattr(loop, "gradient_scaler", lambda *_: torch.amp.GradScaler("cpu", enabled=False))
-        plain = train_stage("tutor-warp", replace(config, out=config.out / "plain"))
-        moments = [
-            torch.cat([state["exp_avg"].flatten() for state in load_checkpoint(folder).optimiser["state"].values()])
-            for folder in (config.out / "tutor-warp", plain)
-        ]
-        # Products of 11 bits each, summed in thousands: per cents at most; a scale left in would be a factor of 64.
-        assert (moments[0] - moments[1]).norm() < 0.05 * moments[1].norm()
-
-    def test_a_step_whose_gradients_overflow_is_left_out_and_said_so(
-        self, config: TrainConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(TutorWarp, "step", spoilt_in_step_2(TutorWarp.step, infinite_in_backward))
-        with caplog.at_level("INFO"):
-            folder = train_stage("tutor-warp", replace(config, steps=3))
-        assert caplog.messages.count("tutor-warp: step 2 left out, whose gradients overflowed") == 1
-        scales, weights = [], []
-        for step in (1, 2, 3):
-            checkpoint = torch.load(folder / "checkpoints" / f"step_{step:06d}.pt")
-            scales.append(checkpoint["scaler"]["scale"])
-            weights.append(checkpoint["model"]["warp.flow.refinement.0.0.weight"])
-        assert scales == [64, 32, 32]
-        assert torch.equal(weights[0], weights[1])
-        assert not torch.equal(weights[1], weights[2])
-
-    def test_gradients_that_overflow_at_every_scale_end_the_run(
-        self, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        step = TutorWarp.step
-
-        def spoilt(stage, sample, second_half):
-            result = step(stage, sample, second_half)
-            result.losses["l1"] = infinite_in_backward(next(iter(result.losses.values())))
-            return result
-
-        monkeypatch.setattr(TutorWarp, "step", spoilt)
-        with pytest.raises(TrainingError, match="the gradient of step 7 is not finite"):
-            train_stage("tutor-warp", replace(config, steps=9, picture_every=50))
-
-    def test_resuming_goes_on_with_the_scale(self, config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(TutorWarp, "step", spoilt_in_step_2(TutorWarp.step, infinite_in_backward))
-        folder = train_stage("tutor-warp", replace(config, steps=3))
-        whole = (folder / "warp.safetensors").read_bytes()
-        (folder / "checkpoints" / "step_000003.pt").unlink()
-        train_stage("tutor-warp", replace(config, steps=3, resume=True))
-        assert load_checkpoint(folder).scaler["scale"] == 32
-        assert (folder / "warp.safetensors").read_bytes() == whole
-
-
-def infinite_in_backward(value: torch.Tensor) -> torch.Tensor:
-    """0, whose gradient is infinite."""
-    return (value - value.detach()).sqrt()
-
-
-class TestAccumulating:
-    def test_gradients_are_those_of_one_batch_of_all_where_no_norm_looks_at_the_batch(
-        self, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        freeze = TutorStage.freeze
-
-        def freeze_in_float64(stage, dtype):
-            freeze(stage.double(), dtype)
-
-        monkeypatch.setattr(TutorStage, "freeze", freeze_in_float64)
-        monkeypatch.setattr(TutorStage, "start_half", lambda stage, second_half: stage.eval())
-        monkeypatch.setattr(loop, "move", lambda item, device: as_float64(item))
-        moments = []
-        for batch, accumulate in ((4, 1), (2, 2), (1, 4)):
-            out = tmp_path / str(batch)
-            config = replace(tiny_config, init=tiny_run, out=out, steps=1, batch=batch, accumulate=accumulate)
-            states = load_checkpoint(train_stage("tutor", config)).optimiser["state"]
-            moments.append([state["exp_avg"] for state in states.values()])
-        # Of float64's 16 digits rounding takes the last few; a batch or a factor that is left out shows in the first.
-        for parts in moments[1:]:
-            assert max(map(difference, parts, moments[0])) < 1e-9
-
-    def test_the_log_has_the_means_of_all_batches_of_a_step(self, tiny_config: TrainConfig, tmp_path: Path) -> None:
-        folder = train_stage("tutor-warp", replace(tiny_config, out=tmp_path, steps=1, batch=2, accumulate=2))
-        rows = list(csv.DictReader((folder / "log.csv").open()))
-        assert [row["step"] for row in rows] == ["1"]
-        whole = train_stage("tutor-warp", replace(tiny_config, out=tmp_path / "whole", steps=1, batch=4))
-        other = next(csv.DictReader((whole / "log.csv").open()))
-        assert float(rows[0]["warp_l1"]) == pytest.approx(float(other["warp_l1"]), rel=0.05)  # but for batch norm
-
-    def test_is_a_setting_of_the_run(self, tiny_config: TrainConfig, tiny_run: Path) -> None:
-        with pytest.raises(InputError, match="found a run with accumulate 1, wanted 2; resume with the same"):
-            train_stage("tutor-warp", replace(tiny_config, accumulate=2, resume=True))
 
 
 def test_training_makes_the_loss_smaller(tiny_config: TrainConfig, tmp_path: Path) -> None:
