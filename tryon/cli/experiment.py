@@ -15,7 +15,7 @@ def add_arguments(commands: Commands) -> None:
     names = commands.add_parser("experiment", help="test on drawn people what the method claims").add_subparsers(
         dest="name", required=True, metavar="NAME"
     )
-    parser = names.add_parser("distillation", help="students of several kinds beside their tutor: some two hours")
+    parser = names.add_parser("distillation", help="students of several kinds beside their tutor: two hours or more")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the experiment")
     parser.add_argument("--quick", action="store_true", help="one seed, smaller, fewer steps: a quarter of an hour")
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
