@@ -24,7 +24,7 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
 
 .NOTPARALLEL: # several targets install into the one environment
 .PHONY: help demo test test-packages test-packaging wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large \
-    more isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects check thorough clean
+    more extras isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects check thorough clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
@@ -35,6 +35,7 @@ help:
 	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has Triton'"'"'s for two GPUs'
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
+	@echo 'make extras  tests of what needs the packages of optional extras, which it installs'
 	@echo 'make more   tests of what make test has already, in more places, and what takes longer'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; sanitize-each: values with'
@@ -123,6 +124,16 @@ fuzz: $(VENV)/.tested
 more: $(VENV)/.tested
 	$(PYTEST) -m more
 
+# Packages that only some users want are in an environment of their own, which sees the other one's.
+EXTRAS := photos
+EXTRAS_VENV := $(VENV)-extras
+site_packages = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+extras: $(VENV)/.tested
+	$(PYTHON) -m venv $(EXTRAS_VENV)
+	echo "import site; site.addsitedir('$(call site_packages,$(BIN)/..)')" > $(call site_packages,$(EXTRAS_VENV))/tested.pth
+	$(EXTRAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install $$($(BIN)/python -m build_support.extras $(EXTRAS))
+	OMP_NUM_THREADS=1 $(EXTRAS_VENV)/bin/python -m pytest -m extras
+
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
 
@@ -208,7 +219,7 @@ layout: $(VENV)/.tested
 check: lint test
 
 thorough: CUDA_TESTS = tests/kernels
-thorough: more isas cuda cuda-sanitize sanitize-each objects threads fuzz mutants
+thorough: more extras isas cuda cuda-sanitize sanitize-each objects threads fuzz mutants
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info tryon_kernels/*.so tryon_kernels/_build.json

@@ -196,3 +196,11 @@ def test_a_heic_photo_is_read_by_the_package_of_the_extra(tmp_path: Path, monkey
     path = tmp_path / "photo.heic"
     path.write_bytes(ftyp(b"heic"))
     assert open_image(path).getpixel((0, 0)) == RED
+
+
+@pytest.mark.extras
+def test_a_heic_photo_is_read(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed: make extras")
+    path = tmp_path / "photo.heic"
+    pillow_heif.from_pillow(quarters()).save(path)
+    assert np.abs(np.asarray(open_image(path), int)[4:12, 4:20] - RED).max() <= LOSSY
