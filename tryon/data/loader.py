@@ -18,7 +18,7 @@ from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
 from tryon.errors import InputError, TrainingError
 
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 Draw = tuple[int, int]  # index of the person, index of the other garment
 
@@ -139,7 +139,7 @@ def _begin_worker(trainer: int, _: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_when_told_by, args=(trainer,), daemon=True).start()
     if sys.platform == "linux":  # elsewhere torch's own look at the parent, every few seconds, has to do
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_when_told_by(trainer: int) -> None:

@@ -14,7 +14,7 @@ from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.demo import PAIRED, UNPAIRED
 from tryon.engine import train_stage
-from tryon.engine.lock import locked
+from tryon.engine.lock import LOCK_FILE, held
 from tryon.engine.log import LOG_FILE
 from tryon.engine.plot import new_figure
 from tryon.engine.record import versions_and_machine
@@ -24,7 +24,7 @@ from tryon.experiments.plan import Part, read_times, run_parts
 from tryon.experiments.results import Results, tutor_at
 from tryon.experiments.settings import TUTOR, Settings, Variant, claim
 from tryon.experiments.tables import tables
-from tryon.files import whole_file
+from tryon.files import make_folder, whole_file
 from tryon.losses import PerceptualLoss
 from tryon.metrics import evaluate, structural_similarity
 from tryon.models import TryOnModel
@@ -52,27 +52,31 @@ class ExperimentResult:
     table: str
 
 
-def run_distillation(out: Path, settings: Settings, perceptual_weights: Path | None = None) -> ExperimentResult:
+def run_distillation(
+    out: Path, settings: Settings, perceptual_weights: Path | None = None, processes: int = 1
+) -> ExperimentResult:
     """Draw people, train tutors and students, score them, and write tables and pictures.
 
-    An experiment that was stopped goes on where it was.
+    An experiment that was stopped goes on where it was; one that is begun again while it goes on is shared.
 
     Args:
         out: folder of the experiment.
         settings: of it.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
+        processes: how many share the work; the results are the same bytes.
 
     Raises:
-        InputError: ``out`` holds something else, or an experiment of other settings, or is in use; or a package that
-            measures or plots is not installed.
+        InputError: ``out`` holds something else, or an experiment of other settings; or a package that measures or
+            plots is not installed.
     """
     _check_packages()
-    perceptual = PerceptualLoss(perceptual_weights, settings.width)
-    claim(out, settings, perceptual.source)
-    with locked(out):
+    with one_thread():
+        perceptual = PerceptualLoss(perceptual_weights, settings.width)
+        claim(out, settings, perceptual.source)
         experiment = _Experiment(out, settings, perceptual, perceptual_weights)
-        run_parts(experiment.parts(), out)
-        return experiment.report()
+        run_parts(experiment.parts(), out, processes)
+        with held(out / LOCK_FILE, wait=True):
+            return experiment.report()
 
 
 class _Experiment:
@@ -89,16 +93,20 @@ class _Experiment:
     def parts(self) -> list[Part]:
         """All of them, in order."""
         settings = self.settings
-        parts = [self._drawing(self.train_data, settings.train_people, 0, settings.training_noise)]
-        for level in settings.noise_levels:
-            parts.append(self._drawing(self.test_data(level), 0, settings.test_people, level))
+        train = self._drawing(self.train_data, settings.train_people, 0, settings.training_noise)
+        levels, people = settings.noise_levels, settings.test_people
+        tests = [self._drawing(self.test_data(level), 0, people, level) for level in levels]
+        tutors, others = [], []
         for seed in settings.seeds:
-            parts += [self._training(seed, TUTOR, stage) for stage in TUTOR_STAGES]
-            parts += [self._scoring(seed, TUTOR, level) for level in settings.noise_levels]
-            for variant in self.settings.variants:
-                parts += [self._training(seed, variant.name, stage, variant) for stage in STUDENT_STAGES]
-                parts.append(self._scoring(seed, variant.name))
-        return parts
+            tutor = self._stages(train, seed, TUTOR, TUTOR_STAGES)
+            tutors += tutor
+            others += [
+                self._scoring((tutor[-1], test), seed, TUTOR, level) for level, test in zip(levels, tests, strict=True)
+            ]
+            for variant in settings.variants:
+                student = self._stages(tutor[-1], seed, variant.name, STUDENT_STAGES, variant)
+                others += [*student, self._scoring((student[-1], tests[0]), seed, variant.name)]
+        return [train, *tests, *tutors, *others]
 
     @property
     def train_data(self) -> Path:
@@ -121,17 +129,24 @@ class _Experiment:
 
         return Part(f"{data.name} people", (train + test) * PERSON_WORK, data.exists, draw)
 
-    def _training(self, seed: int, model: str, stage: str, variant: Variant | None = None) -> Part:
+    def _stages(
+        self, needed: Part, seed: int, model: str, stages: tuple[str, ...], variant: Variant | None = None
+    ) -> list[Part]:
+        parts = [needed]
+        for stage in stages:
+            parts.append(self._training(parts[-1], seed, model, stage, variant))
+        return parts[1:]
+
+    def _training(self, needed: Part, seed: int, model: str, stage: str, variant: Variant | None) -> Part:
         steps, run = self.settings.steps[stage], self.run_folder(seed, model)
 
         def train() -> None:
             if variant is not None:
                 self._bring_tutor(seed, run)
-            with one_thread():
-                train_stage(stage, self._config(seed, run, stage, variant))
+            train_stage(stage, self._config(seed, run, stage, variant))
 
         name = f"seed {seed}, {model}: {stage}"
-        return Part(name, steps * STEP_WORK[stage], lambda: _finished(run / stage, steps), train)
+        return Part(name, steps * STEP_WORK[stage], lambda: _finished(run / stage, steps), train, (needed,))
 
     def _bring_tutor(self, seed: int, run: Path) -> None:
         """Have a student's run begin with the tutor that all students of the seed share."""
@@ -158,7 +173,7 @@ class _Experiment:
             **of_variant,
         )
 
-    def _scoring(self, seed: int, model: str, level: float | None = None) -> Part:
+    def _scoring(self, needed: tuple[Part, Part], seed: int, model: str, level: float | None = None) -> Part:
         """Scores of a tutor at a noise level; of a student once, for it sees no parsing."""
         path = self.scores_file(seed, model, level)
         at = "" if level is None else f" at noise {level:g}"
@@ -174,11 +189,11 @@ class _Experiment:
                     kind: asdict(evaluate(network, folder, chosen, "cpu", progress.update, self.perceptual))
                     for kind, chosen in pairs.items()
                 }
-            path.parent.mkdir(exist_ok=True)
+            make_folder(path.parent)
             write_json(path, scores)
 
         work = len(PAIR_FILES) * self.settings.test_people * PAIR_WORK
-        return Part(f"seed {seed}, {model}: scores{at}", work, path.exists, score)
+        return Part(f"seed {seed}, {model}: scores{at}", work, path.exists, score, needed)
 
     def scores_file(self, seed: int, model: str, level: float | None) -> Path:
         """Where the scores of a model are."""

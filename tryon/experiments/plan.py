@@ -1,20 +1,32 @@
-"""The parts of an experiment, each of which is done once, and running those that are left."""
+"""The parts of an experiment, each of which is done once, and sharing those that are left among processes."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
+import multiprocessing
+import os
+import platform
+import re
+import signal
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from tryon.errors import InputError
+from tryon.data.loader import PR_SET_PDEATHSIG
+from tryon.engine.lock import held
+from tryon.errors import InputError, TrainingError
+from tryon.files import make_folder
 from tryon.weights import write_json
 
-TIMES_FILE = "times.json"
+PARTS_FOLDER = "parts"
+LOOK_EVERY = 0.5  # seconds, where all that can be done is being done by others
 
 _log = logging.getLogger(__name__)
 
@@ -28,38 +40,101 @@ class Part:
         work: how much it is beside the others.
         done: whether it has been done.
         run: does it, from where it was stopped.
+        needs: parts that must be done before.
     """
 
     name: str
     work: float
     done: Callable[[], bool]
     run: Callable[[], object]
+    needs: tuple[Part, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """Its name as files can have it."""
+        return re.sub(r"\W+", "-", self.name)
 
 
-def run_parts(parts: Sequence[Part], folder: Path) -> None:
-    """Do what is left, in order, and say before each part how far all is.
+def run_parts(parts: Sequence[Part], folder: Path, processes: int = 1) -> None:
+    """Do what is left, in order where parts need others.
 
-    What each took is noted in ``times.json``; of a part that was interrupted, what it took in the end.
+    Whoever runs the same parts of the same folder at the same time, on another machine too, shares the work: a part is
+    held by one process, and free again when that ends, however it ends. What each part took is noted in
+    ``parts/NAME.json``; of one that was interrupted, what it took in the end.
+
+    Args:
+        parts: all of them.
+        folder: of the experiment.
+        processes: how many share the work here.
     """
-    times = read_times(folder)
-    left = [part for part in parts if not part.done()]
-    total = sum(part.work for part in left)
-    worked, began = 0.0, time.monotonic()
-    for part in left:
-        now = time.monotonic()
-        rest = f", {tqdm.format_interval((now - began) * (total - worked) / worked)} left" if worked else ""
-        _log.info("part %d of %d%s: %s", parts.index(part) + 1, len(parts), rest, part.name)
-        part.run()
-        worked += part.work
-        times[part.name] = round(time.monotonic() - now, 1)
-        write_json(folder / TIMES_FILE, times)
+    make_folder(folder / PARTS_FOLDER)
+    with _helping(processes - 1, parts, folder):
+        _work(parts, folder, processes)
 
 
 def read_times(folder: Path) -> dict[str, float]:
     """Seconds of the parts that are done, by name."""
-    path = folder / TIMES_FILE
-    try:
-        times: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as an experiment's times ({error})") from None
+    times = {}
+    for path in sorted((folder / PARTS_FOLDER).glob("*.json")):
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))
+            times[str(noted["name"])] = float(noted["seconds"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: cannot be read as a part's time ({error!r})") from None
     return times
+
+
+def _work(parts: Sequence[Part], folder: Path, processes: int) -> None:
+    worked, began = 0.0, time.monotonic()
+    while left := [part for part in parts if not part.done()]:
+        rest = sum(part.work for part in left)
+        speed = processes * worked / (time.monotonic() - began)
+        at = f"{len(parts) - len(left) + 1} of {len(parts)}" + (
+            f", {tqdm.format_interval(rest / speed)} left" if speed else ""
+        )
+        for part in left:
+            if all(other.done() for other in part.needs) and _take(part, folder, at):
+                worked += part.work
+                break
+        else:
+            time.sleep(LOOK_EVERY)
+
+
+def _take(part: Part, folder: Path, at: str) -> bool:
+    """Do a part, unless another process does it: whether this one did."""
+    note = folder / PARTS_FOLDER / f"{part.file_name}.json"
+    with held(note.with_suffix(".lock")) as free:
+        if not free or part.done():
+            return False
+        _log.info("part %s: %s", at, part.name)
+        began = time.monotonic()
+        part.run()
+        seconds = round(time.monotonic() - began, 1)
+        write_json(note, {"name": part.name, "seconds": seconds, "process": f"{platform.node()}:{os.getpid()}"})
+    return True
+
+
+@contextmanager
+def _helping(count: int, parts: Sequence[Part], folder: Path) -> Iterator[None]:
+    """Other processes that share the work; where this one leaves early they save theirs and end."""
+    context = multiprocessing.get_context("fork")
+    helpers = [context.Process(target=_help, args=(parts, folder, count + 1)) for _ in range(count)]
+    for helper in helpers:
+        helper.start()
+    try:
+        yield
+    except BaseException:
+        for helper in helpers:
+            helper.terminate()
+        raise
+    finally:
+        for helper in helpers:
+            helper.join()
+
+
+def _help(parts: Sequence[Part], folder: Path, processes: int) -> None:
+    os.setpgid(0, 0)  # an interruption from the terminal comes by way of the process that began this one
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    with suppress(InputError, TrainingError):  # who began it comes to the same part, and says so
+        _work(parts, folder, processes)

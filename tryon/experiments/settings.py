@@ -68,9 +68,9 @@ class Settings:
     training_noise: float = demo.PARSING_NOISE
     noise_levels: tuple[float, ...] = (0.0, 0.2, demo.PARSING_NOISE, 0.8, 1.0)
     seeds: tuple[int, ...] = (0, 1, 2)
-    width: float = 1 / 8
+    width: float = demo.WIDTH
     steps: Mapping[str, int] = field(
-        default_factory=lambda: {"tutor-warp": 800, "tutor": 400, "student-warp": 500, "student": 600}
+        default_factory=lambda: {"tutor-warp": 2000, "tutor": 800, "student-warp": 1000, "student": 1000}
     )
     batch: int = demo.BATCH
     learning_rate: float = demo.LEARNING_RATE
@@ -86,7 +86,7 @@ QUICK = Settings(
     test_people=48,
     noise_levels=(0.0, demo.PARSING_NOISE, 1.0),
     seeds=(0,),
-    steps={"tutor-warp": 500, "tutor": 250, "student-warp": 150, "student": 250},
+    steps={"tutor-warp": 600, "tutor": 300, "student-warp": 250, "student": 350},
 )
 
 

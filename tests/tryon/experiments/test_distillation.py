@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tryon.forked import Ended, at, tryon
+from tests.tryon.forked import Ended, Forked, at, tryon
 from tests.tryon.test_interruptions import kill_itself
 from tryon.cli import experiment as command
 from tryon.cli import main
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.errors import InputError
 from tryon.experiments import VARIANTS, Settings, distillation, run_distillation
+from tryon.experiments.plan import read_times
 from tryon.experiments.results import Results, tutor_at
 from tryon.experiments.settings import FULL, IMITATE, QUICK, claim
 from tryon.experiments.tables import BEGIN, END
@@ -51,15 +54,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def begin_quickly() -> None:
+    command.QUICK = TINY
+    distillation.CHECKPOINT_MINUTES = 1e-9  # one after each step
+
+
+def quickly(*arguments: object) -> tuple[object, ...]:
+    """The command with `TINY` for --quick."""
+    return ("experiment", "distillation", "--quick", "--out", *arguments)
+
+
 def run_quickly(*arguments: object, before: Callable[[], object] = lambda: None) -> Ended:
-    """The command with `TINY` for --quick, in a process of its own that can be killed within a stage."""
+    """It in a process of its own that can be killed within a stage."""
 
     def begin() -> None:
-        command.QUICK = TINY
-        distillation.CHECKPOINT_MINUTES = 1e-9  # one after each step
+        begin_quickly()
         before()
 
-    return tryon("experiment", "distillation", "--quick", "--out", *arguments, before=begin)
+    return tryon(*quickly(*arguments, "--processes", 1), before=begin)
 
 
 def scores(out: Path, name: str) -> dict:
@@ -149,6 +161,31 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_results(whole: P
     assert not (out / "data" / ".train.left").exists()
     assert run_quickly(out).code == 0
     assert results_of(out) == results_of(whole)
+
+
+def test_processes_that_share_the_work_end_together_and_with_the_same_results(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "experiment"
+    arguments = quickly(out, "--processes", 2)
+    running = Forked(*arguments, before=begin_quickly)
+    while not (helpers := running.children()):
+        time.sleep(0.01)
+    running.signal(signal.SIGKILL)
+    running.ended()
+    while any(map(is_running, helpers)):
+        time.sleep(0.01)
+    assert tryon(*arguments, before=begin_quickly).code == 0
+    assert results_of(out) == results_of(whole)
+    assert read_times(out).keys() == read_times(whole).keys()
+    notes = [json.loads(path.read_text()) for path in (out / "parts").glob("*.json")]
+    assert len({note["process"] for note in notes}) > 1
+
+
+def is_running(process: int) -> bool:
+    """Whether it has neither ended nor is left for a parent to be told that it has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def results_of(out: Path) -> dict[str, bytes]:
