@@ -11,6 +11,8 @@ TRYON_KERNELS_CUDA ?= 0
 
 BIN := $(VENV)/bin
 PIP := TRYON_KERNELS_CUDA=$(TRYON_KERNELS_CUDA) $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Bytecode of what is imported is made then; of all, it takes longer than the rest of the installation.
+INSTALL := $(PIP) install --no-compile
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.* csrc/*/*.* csrc/*/*/*.*)
 
 CROSS ?= aarch64-linux-gnu-
@@ -105,12 +107,12 @@ gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check $(GPU_CHECK)
 
 benchmark: $(VENV)/.installed
-	$(PIP) install --editable '.[benchmark]'
+	$(INSTALL) --editable '.[benchmark]'
 	$(BIN)/python -m pytest benchmarks
 
 # What torch brings stays outside; a symbol that these systems have not got is an error.
 wheel: $(VENV)/.installed
-	$(PIP) install --editable '.[release]'
+	$(INSTALL) --editable '.[release]'
 	rm -rf build/wheel build/lib* build/bdist* dist/*.whl
 	TRYON_KERNELS_CPP=1 $(PIP) wheel --no-deps --wheel-dir build/wheel .
 	PATH='$(abspath $(BIN))':"$$PATH" $(BIN)/python -m auditwheel repair --plat manylinux_2_28_$$(uname -m) \
@@ -232,17 +234,17 @@ endif
 
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(if $(wildcard $@),--clear) $(VENV)
-	$(PIP) install $$($(BIN)/python -m build_support.torch_index '$(TORCH_INDEX)') '$(TORCH)'
+	$(INSTALL) $$($(BIN)/python -m build_support.torch_index '$(TORCH_INDEX)') '$(TORCH)'
 	echo '$(CURDIR)' > $@
 
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
-	$(PIP) install --editable '.[evaluate]'
+	$(INSTALL) --editable '.[evaluate]'
 	$(BIN)/python -m tryon_kernels
 	touch $@
 
 # Tests of kernels that did not compile would pass without them. The objects are kept for the wheel that is tested.
 KEEPING := $(abspath $(BIN))/python $(CURDIR)/tests/packaging/kept_objects.py $(if $(filter default,$(origin CXX)),c++,$(CXX))
 $(VENV)/.tested: $(VENV)/.torch $(SOURCES)
-	TRYON_KERNELS_CPP=1 CXX='$(KEEPING)' $(PIP) install --editable '.[evaluate,test,dev]'
+	TRYON_KERNELS_CPP=1 CXX='$(KEEPING)' $(INSTALL) --editable '.[evaluate,test,dev]'
 	$(BIN)/python -m tryon_kernels
 	touch $(VENV)/.installed $@
