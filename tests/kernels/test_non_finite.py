@@ -127,9 +127,9 @@ def test_a_correlation_spreads_nan_only_where_the_window_reaches(backend: str) -
     assert volume.isnan().sum() == 9
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("padding_mode", ["border", "zeros"])
-@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(
+    ("axis", "padding_mode", "layout"), in_turn([0, 1], ["border", "zeros"], ["contiguous", "channels_last"])
+)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_warped_correlation_samples_far_positions_as_grid_sample_does(
     backend: str, axis: int, padding_mode: str, layout: str

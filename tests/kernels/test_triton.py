@@ -17,6 +17,7 @@ from kernel_inputs import (
     features,
     flow_to,
     generator,
+    in_turn,
     run,
     sample_inputs,
     with_dtype,
@@ -29,8 +30,7 @@ from tryon_kernels.gpu.kernels import CHUNK
 pytestmark = pytest.mark.skipif(COMPILED == "cpp", reason="concerns GPU kernels; with TRITON_INTERPRET=1 they run here")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("case", sample_inputs("warp"), ids=str)
+@pytest.mark.parametrize(("case", "dtype"), in_turn(sample_inputs("warp"), [torch.float32, torch.bfloat16]), ids=str)
 def test_gradients_that_need_not_be_the_same_each_time_are_the_references(case: Case, dtype: torch.dtype) -> None:
     case = with_dtype(case, dtype)
     grad_output = case.output_gradient()
@@ -53,10 +53,12 @@ HITS = ((1, CHUNK - 1, CHUNK, 2 * CHUNK), (CHUNK // 2, CHUNK, 1, 3 * CHUNK + 1),
 
 
 @pytest.mark.parametrize(
-    ("layout", "dtype"), [("contiguous", torch.float32), ("channels_last", torch.bfloat16)], ids=str
+    ("hits", "memory"),
+    in_turn(HITS, [("channels_last", torch.bfloat16), ("contiguous", torch.float32)]),
+    ids=str,
 )
-@pytest.mark.parametrize("hits", HITS, ids=str)
-def test_many_samples_of_one_cell_add_up(hits: Sequence[int], layout: str, dtype: torch.dtype) -> None:
+def test_many_samples_of_one_cell_add_up(hits: Sequence[int], memory: tuple[str, torch.dtype]) -> None:
+    layout, dtype = memory
     channels = 3 if layout == "contiguous" else 16
     case = with_dtype(crowded(hits, channels, "border", layout), dtype)
     grad_output = LAYOUTS[layout](case.output_gradient())
