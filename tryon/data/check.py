@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,9 +76,15 @@ class FolderCheck:
         if not splits:
             raise InputError(f"{root}: found no people of layout {found.name}")
         for split in splits:
-            folder = self._try(split, "folder", root, partial(TryOnFolder, partial=True), root, split, size, found.name)
+            folder = self._try(split, "folder", root, self._open, split, size)
             if folder is not None:
                 self.folders.append(folder)
+
+    def _open(self, split: str, size: Size | None) -> TryOnFolder:
+        folder = TryOnFolder(self.root, split, size, self.layout, partial=True)
+        if split == "train":
+            return folder
+        return TryOnFolder(self.root, split, folder.size, self.layout, partial=True)  # test photos are of any size
 
     @property
     def files(self) -> int:
@@ -100,7 +105,7 @@ class FolderCheck:
         """Read everything; ``progress`` is called with 1 after each person and garment."""
         for folder in self.folders:
             for file in folder.missing():
-                self._add(folder.split, "missing", file.folder, f"found no file for {file.partner}", stops=True)
+                self._add(folder.split, "missing", file.file, self._shortened(file.found), stops=True)
             if folder.split == "train":
                 self._try(folder.split, "size", self.root, check_training_size, folder.size)
             self._hashes[folder.split] = {}
@@ -147,7 +152,7 @@ class FolderCheck:
         split, files = folder.split, folder.files_of(garment)
         if "mask" not in files and not folder.layout.makes_masks:
             return  # it is missing
-        opened = self._try(split, "garment", files["garment"], folder.open_garment, garment)
+        opened = self._try(split, "garment", files["garment"], folder.open_garment, garment, mask=files.get("mask"))
         if opened is None:
             return
         photo, mask = opened
@@ -167,13 +172,26 @@ class FolderCheck:
         for here, there in near_duplicates(self._hashes["test"], self._hashes["train"]):
             self._add("test", "duplicate", Path(here), f"found nearly the photo of {self._below(Path(there))}")
 
-    def _try(self, split: str, kind: str, path: Path, function: Callable[..., T], *arguments: object) -> T | None:
-        """What a function returns; None where it raises InputError, which is a finding of the file."""
+    def _try(
+        self,
+        split: str,
+        kind: str,
+        path: Path,
+        function: Callable[..., T],
+        *arguments: object,
+        mask: Path | None = None,
+    ) -> T | None:
+        """What a function returns; None where it raises InputError, which is a finding of the file (or its mask)."""
         try:
             return function(*arguments)
         except InputError as error:
-            self._add(split, kind, path, str(error).removeprefix(f"{path}: ").replace(f"{self.root}/", ""), stops=True)
+            if mask is not None and str(error).startswith(f"{mask}: "):
+                kind, path = "mask", mask
+            self._add(split, kind, path, self._shortened(str(error).removeprefix(f"{path}: ")), stops=True)
             return None
+
+    def _shortened(self, text: str) -> str:
+        return text.replace(f"{self.root}/", "")
 
     def _add(self, split: str, kind: str, path: Path, found: str, *, stops: bool = False) -> None:
         self.findings.append(Finding(split, kind, self._below(path), found, stops))

@@ -56,8 +56,8 @@ class TryOnFolder:
         size: (height, width) of all tensors that are read.
         scheme: label scheme of the parsing, or None without a parsing folder.
         has_densepose: whether there is a DensePose folder.
-        people: ids of the photos, sorted.
-        garments: ids of the product photos, sorted.
+        people: ids of the photos, sorted, in each category.
+        garments: ids of the product photos, so too.
 
     Raises:
         InputError: a folder or file is missing, or ids do not match; the message names it.
@@ -81,9 +81,7 @@ class TryOnFolder:
         self._resizes = size is not None
         self.size = size or open_image(self.photo_path(self.people[0])).size[::-1]
         if not partial and (missing := self.missing()):
-            first = missing[0]
-            count = sum(other.folder == first.folder for other in missing)
-            raise InputError(f"{first.folder}: found no file for {first.partner} ({count} missing)")
+            raise InputError(f"{missing[0].file}: {missing[0].found} ({len(missing)} missing)")
 
     def _joined(self, kind: str) -> dict[str, Path]:
         """Files of a kind of all parts, by id."""
@@ -95,7 +93,7 @@ class TryOnFolder:
         return joined
 
     def missing(self) -> list[Missing]:
-        """Files that a split should have and does not: of a train split all kinds, of a test split masks."""
+        """Files without their partners: in a train split of all kinds, in a test split garments without masks."""
         return [file for part in self._parts for file in part.missing()]
 
     @property

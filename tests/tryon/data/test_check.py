@@ -99,14 +99,14 @@ POSE = "train_pose/000001_0_keypoints.json"
 @pytest.mark.parametrize(
     ("file", "damage", "kind", "found", "stops"),
     [
-        ("train_pose/000001_0_keypoints.json", remove, "missing", "found no file for 000001_0.png", True),
-        ("train_edge/000001_1.png", remove, "missing", "found no file for 000001_1.png", True),
         ("train_img/000001_0.png", truncate, "photo", "cannot be read as an image", True),
         ("train_color/000001_1.png", truncate, "garment", "cannot be read as an image", True),
         ("train_label/000001_0.png", truncate, "parsing", "cannot be read as an image", True),
         ("train_densepose/000001_0.npy", truncate, "densepose", "cannot be read as a NumPy array", True),
         (POSE, truncate, "pose", "cannot be read as OpenPose keypoints", True),
-        ("test_img/000001_0.png", resize, "photo", "found 64x48, wanted 64x64 as the first photo has", True),
+        ("train_edge/000001_1.png", truncate, "mask", "cannot be read as an image", True),
+        ("train_edge/000001_1.png", resize, "mask", "found 64x48, wanted 64x64 as its photo has", True),
+        ("train_img/000001_0.png", resize, "photo", "found 64x48, wanted 64x64 as the first photo has", True),
         ("train_label/000001_0.png", resize, "parsing", "found 64x48, wanted 64x64 as its photo has", True),
         ("train_label/000001_0.png", changed(unknown_label), "parsing", "found label 14, wanted 0..13", True),
         ("train_label/000001_0.png", changed(empty), "parsing", "found no garment", False),
@@ -132,11 +132,28 @@ def test_one_fault_is_one_finding_with_its_file(
     (finding,) = findings(data)
     assert finding.split == file[: file.index("_")]
     assert finding.kind == kind
-    assert finding.file == (str(Path(file).parent) if kind == "missing" else file)
+    assert finding.file == file
     assert found in finding.found
     assert "\n" not in finding.found
     assert str(data) not in finding.found
     assert finding.stops == stops
+
+
+def test_a_file_without_its_partner_is_named(data: Path) -> None:
+    remove(data / "train_pose" / "000001_0_keypoints.json")
+    remove(data / "test_edge" / "000000_1.png")
+    assert findings(data) == [
+        Finding("train", "missing", "train_img/000001_0.png", "found no file for it in train_pose", True),
+        Finding("test", "missing", "test_clothes/000000_1.png", "found no file for it in test_edge", True),
+    ]
+
+
+def test_of_test_people_only_what_is_there_is_checked_and_photos_may_be_of_any_size(data: Path) -> None:
+    remove(data / "test_pose" / "000001_0_keypoints.json")
+    remove(data / "test_label" / "000001_0.png")
+    remove(data / "test_densepose" / "000001_0.npy")
+    resize(data / "test_img" / "000001_0.png")
+    assert findings(data) == []
 
 
 def test_every_line_of_a_pair_list_is_looked_at(data: Path) -> None:

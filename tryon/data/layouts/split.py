@@ -37,10 +37,10 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Missing:
-    """A file that is not there: one in ``folder`` for ``partner``."""
+    """A file without its partner in another folder, or that is listed and not there, and a line that says so."""
 
-    folder: Path
-    partner: str
+    file: Path
+    found: str
 
 
 class SplitFiles:
@@ -124,13 +124,10 @@ class SplitFiles:
             for _, person, garment in read_names(path, self.layout.columns(path)):
                 people.setdefault(sample_id(person), person)
                 garments.setdefault(sample_id(garment), garment)
+        if lists[0].parent == self.base:  # a list of all categories has others' too
+            self.unlisted = [*_unlisted(self.found["photo"], people), *_unlisted(self.found["garment"], garments)]
         for kind, there in self.found.items():
             listed = garments if kind in ("garment", "mask") else people
-            if (
-                kind in ("photo", "garment") and lists[0].parent == self.base
-            ):  # a list of all categories has others' too
-                absent = [name for key, name in listed.items() if key not in there.files]
-                self.unlisted += [Missing(there.folder, name) for name in absent]
             for key in [key for key in there.files if key not in listed]:
                 del there.files[key]
         if not self.found["photo"].files:
@@ -153,4 +150,10 @@ def _index(folder: Path, kind: Files) -> Index:
 
 
 def _missing(wanted: Indexed, found: Indexed) -> list[Missing]:
-    return [Missing(found.folder, path.name) for key, path in wanted.files.items() if key not in found.files]
+    lacking = [path for key, path in wanted.files.items() if key not in found.files]
+    return [Missing(path, f"found no file for it in {found.folder}") for path in lacking]
+
+
+def _unlisted(there: Indexed, names: dict[str, str]) -> list[Missing]:
+    absent = [name for key, name in names.items() if key not in there.files]
+    return [Missing(there.folder / name, "no such file, though it is in the list of pairs") for name in absent]
