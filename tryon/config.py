@@ -24,6 +24,7 @@ class TrainConfig:
         data: data folder with a train split.
         out: run folder; every stage writes a folder of its own below it.
         init: run folder with the earlier stages; by default ``out``.
+        layout: how the data folder lies; by default as its folders say.
         size: (height, width) to train at; by default the data's. Multiples of 32.
         width: channel scale of the networks; 1 is the published size.
         epochs: passes over the data; by default the stage's published number.
@@ -54,6 +55,7 @@ class TrainConfig:
     data: Path
     out: Path
     init: Path | None = None
+    layout: str | None = None
     size: Size | None = None
     width: float = 1.0
     epochs: int | None = None

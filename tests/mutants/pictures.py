@@ -1,4 +1,4 @@
-"""Mutants of how pictures, masks, pairs and poses are read."""
+"""Mutants of how pictures, masks, pairs and poses are read, wherever data sets keep them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ CUT_OUT = "tryon/garment_mask.py"
 PAIRS = "tryon/data/pairs.py"
 POSE = "tryon/data/pose.py"
 FOLDER = "tryon/data/folder.py"
+SPLIT = "tryon/data/layouts/split.py"
+LAYOUT = "tryon/data/layouts/layout.py"
+KNOWN = "tryon/data/layouts/known.py"
+DENSEPOSE = "tryon/data/densepose.py"
+DUPLICATES = "tryon/data/duplicates.py"
+CHECK = "tryon/data/check.py"
 OF_COLOURS = "tests/tryon/data/images/test_colours.py"
 OF_OPENING = "tests/tryon/data/images/test_opening.py"
 OF_MASKS = "tests/tryon/data/images/test_masks.py"
@@ -20,6 +26,9 @@ OF_CUT_OUT = "tests/tryon/test_garment_mask.py"
 OF_PAIRS = "tests/tryon/data/test_pairs.py"
 OF_POSE = "tests/tryon/data/test_pose.py"
 OF_FOLDER = "tests/tryon/data/test_folder.py"
+OF_LAYOUTS = "tests/tryon/data/layouts/test_layouts.py"
+OF_DENSEPOSE = "tests/tryon/data/test_densepose.py"
+OF_CHECK = "tests/tryon/data/test_check.py"
 
 MUTANTS = (
     Mutant(COLOURS, "6: Image.Transpose.ROTATE_270", "6: Image.Transpose.ROTATE_90", OF_OPENING),
@@ -47,6 +56,23 @@ MUTANTS = (
     Mutant(PAIRS, 'outside = _QUOTED.sub("", line)', "outside = line", OF_PAIRS),
     Mutant(POSE, "key=_certainty", "key=len", OF_POSE),
     Mutant(POSE, "torch.tensor(size[::-1])", "torch.tensor(size)", OF_POSE),
-    Mutant(FOLDER, 'or path.name.startswith(".")', "", OF_FOLDER),
-    Mutant(FOLDER, 'unicodedata.normalize("NFC", Path(name).stem)', "Path(name).stem", OF_FOLDER),
+    Mutant(POSE, "*range(9, 19)", "*range(8, 18)", OF_POSE),
+    Mutant(SPLIT, 'or path.name.startswith(".")', "", OF_FOLDER),
+    Mutant(SPLIT, 'unicodedata.normalize("NFC", Path(name).stem)', "Path(name).stem", OF_FOLDER),
+    Mutant(SPLIT, "or not name.endswith(kind.tail)", "", OF_LAYOUTS),
+    Mutant(SPLIT, "                del there.files[key]", "                pass", OF_LAYOUTS),
+    Mutant(SPLIT, "return of_category or", "return", OF_LAYOUTS),
+    Mutant(LAYOUT, "or sorted(root.glob(pattern))", "", OF_LAYOUTS),
+    Mutant(LAYOUT, "        if own is not None:", "        if False:", OF_LAYOUTS),
+    Mutant(KNOWN, "person=2, garment=1", "person=1, garment=2", OF_LAYOUTS),
+    Mutant(KNOWN, "pose_size=(512, 384)", "pose_size=None", OF_LAYOUTS),
+    Mutant(FOLDER, "self.size[0] / measured[0]", "self.size[0] / original[0]", OF_LAYOUTS),
+    Mutant(
+        DENSEPOSE, "    return _grown(parts)", "    return np.where(parts == _UNSURE, np.uint8(0), parts)", OF_DENSEPOSE
+    ),
+    Mutant(DENSEPOSE, "for channel in (2, 0):", "for channel in (2,):", OF_DENSEPOSE),
+    Mutant(DUPLICATES, " > BRIGHTER", " > 0", OF_CHECK),
+    Mutant(DUPLICATES, "NEAR = 0.05", "NEAR = 0.005", OF_CHECK),
+    Mutant(CHECK, "    check_mask(mask, name)\n", "", OF_CHECK),
+    Mutant(CHECK, '.replace(f"{self.root}/", "")', "", OF_CHECK),
 )

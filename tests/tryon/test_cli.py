@@ -43,9 +43,17 @@ def test_every_problem_of_a_data_folder_is_listed(tmp_path: Path, capsys: pytest
     (out / "train_densepose" / "000001_0.npy").write_bytes(b"broken")
     assert run("data", "check", out) == 2
     printed = capsys.readouterr()
-    assert "000001_0.npy" in printed.err
-    assert "(2 problems)" in printed.err
-    assert "000002_0.png" in printed.out
+    assert f"{out}: found 2 faults that would stop training or dressing" in printed.err
+    stops = [line.split() for line in printed.out.splitlines() if line.startswith("stops")]
+    assert [words[1:4] for words in stops] == [
+        ["train", "densepose", "train_densepose/000001_0.npy"],
+        ["train", "photo", "train_img/000002_0.png"],
+    ]
+    assert run("data", "check", out, "--json") == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["layout"] == "viton"
+    assert report["faults"] == 2
+    assert [finding["file"] for finding in report["findings"]] == [words[3] for words in stops]
 
 
 def test_one_person_is_dressed(tiny_run: Path, drawn_data: Path, tmp_path: Path) -> None:
@@ -279,9 +287,11 @@ class TestBadInputIsOneLineAndExitCodeTwo:
         for path, level in zip(sorted((data / "test_edge").iterdir()), (0, 255), strict=True):
             Image.new("L", Image.open(path).size, level).save(path)
         assert run("data", "check", data) == 2
-        printed = capsys.readouterr()
-        assert "000000_1.png: found no garment" in printed.err
-        assert "000001_1.png: found the whole photo" in printed.out
+        lines = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines() if line.startswith("stops")]
+        assert [(file, found[:21]) for _, _, _, file, found in lines] == [
+            ("test_edge/000000_1.png", "found no garment (0.0"),
+            ("test_edge/000001_1.png", "found the whole photo"),
+        ]
 
     def test_mask_of_another_size(self, refused, tiny_run: Path, drawn_data: Path, tmp_path: Path) -> None:
         person, garment = (first_file(drawn_data / name) for name in ("test_img", "test_clothes"))

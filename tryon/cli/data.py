@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 
-from tryon.cli.options import Commands, image_size
-from tryon.data.check import check_folder
+from tryon.cli.options import Commands, add_layout, image_size
+from tryon.data.check import Finding, FolderCheck
 from tryon.data.synthetic import synthesize
+from tryon.errors import InputError
 from tryon.progress import Progress
 
 
@@ -26,6 +29,9 @@ def add_arguments(commands: Commands) -> None:
     parser.set_defaults(run=_synthesize)
     parser = actions.add_parser("check", help="read every file of a data folder and say what is wrong")
     parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--size", type=image_size, metavar="HxW", help="to train at (default: the photos' own)")
+    add_layout(parser)
+    parser.add_argument("--json", action="store_true", help="print all as JSON")
     parser.set_defaults(run=_check)
 
 
@@ -44,5 +50,26 @@ def _synthesize(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for line in check_folder(options.folder):
-        print(line)
+    check = FolderCheck(options.folder, options.size, options.layout)
+    with Progress("check", check.files, "files") as progress:
+        check.run(progress.update)
+    if options.json:
+        found = {"layout": check.layout, "licence": check.licence, "splits": check.summaries, "faults": check.faults}
+        print(json.dumps(found | {"findings": [asdict(finding) for finding in check.findings]}, indent=2))
+    else:
+        for line in (*check.summaries, *_table(check.findings)):
+            print(line)
+    if check.faults:
+        count = f"{check.faults} fault{'s' if check.faults > 1 else ''}"
+        raise InputError(f"{options.folder}: found {count} that would stop training or dressing")
+
+
+def _table(findings: list[Finding]) -> list[str]:
+    """A line a finding, its columns below one another."""
+    if not findings:
+        return ["nothing is wrong"]
+    rows = [("", "split", "kind", "file", "what is wrong")]
+    for each in findings:
+        rows.append(("stops" if each.stops else "look", each.split, each.kind, each.file, each.found))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

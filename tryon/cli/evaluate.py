@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tryon.cli.options import Commands, add_device, add_weights, chosen_device
+from tryon.cli.options import Commands, add_device, add_layout, add_weights, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.errors import InputError
 from tryon.files import check_output_file
@@ -19,6 +19,7 @@ def add_arguments(commands: Commands) -> None:
     parser = commands.add_parser("evaluate", help="compare a tutor or student with the truth")
     add_weights(parser)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder with a test split")
+    add_layout(parser)
     parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="'person.jpg garment.jpg' a line")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file of the scores")
     add_device(parser)
@@ -32,7 +33,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         raise InputError(
             f"{options.weights}: found stage {record.stage}, which has no generator; wanted tutor or student"
         )
-    folder = TryOnFolder(options.data, "test", record.size)
+    folder = TryOnFolder(options.data, "test", record.size, options.layout)
     pairs = read_pairs(options.pairs, folder)
     device = chosen_device(options.device)
     with Progress("evaluate", len(pairs), "pairs") as progress:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tryon.cli.options import Commands, add_device, add_weights, check_image_file, chosen_device
+from tryon.cli.options import Commands, add_device, add_layout, add_weights, check_image_file, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.data.images import open_image, open_mask
 from tryon.errors import InputError
@@ -32,6 +32,7 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder with a test split, instead of one person")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="its pairs: 'person.jpg garment.jpg' a line")
+    add_layout(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="image file; with --data a folder")
     parser.add_argument(
         "--precision", choices=LOWERED, help="(default: bf16 on a CPU that multiplies it itself, else fp32)"
@@ -63,7 +64,7 @@ def _dress_one(options: argparse.Namespace) -> None:
 
 
 def _dress_pairs(options: argparse.Namespace) -> None:
-    folder = TryOnFolder(options.data, "test")
+    folder = TryOnFolder(options.data, "test", layout=options.layout)
     pairs = read_pairs(options.pairs, folder)
     model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
     for person in dict.fromkeys(person for person, _ in pairs):  # before the first picture is made
@@ -80,5 +81,6 @@ def _dress_pairs(options: argparse.Namespace) -> None:
 
 
 def _garment(folder: TryOnFolder, garment: str) -> tuple[Image.Image, Image.Image]:
-    path, mask_path = folder.garment_path(garment), folder.mask_path(garment)
-    return cut_out(open_image(path), open_mask(mask_path), str(path), str(mask_path))
+    photo, mask = folder.open_garment(garment)
+    files = folder.files_of(garment)
+    return cut_out(photo, mask, str(files["garment"]), str(files.get("mask", files["garment"])))

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from tryon.data.images import Size, parse_size
+from tryon.data.layouts import LAYOUTS
 from tryon.engine.record import gpu_name
 from tryon.errors import InputError
 from tryon.files import check_output_file
@@ -37,6 +38,11 @@ def device(text: str) -> str:
         reason = str(error).splitlines()[0]
         raise argparse.ArgumentTypeError(f"found {text!r}, which cannot be used ({reason})") from None
     return text
+
+
+def add_layout(parser: argparse.ArgumentParser) -> None:
+    """``--layout``."""
+    parser.add_argument("--layout", choices=LAYOUTS, help="how the data folder lies (default: as its folders say)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from tryon.cli.options import Commands, add_device, chosen_device, image_size
+from tryon.cli.options import Commands, add_device, add_layout, chosen_device, image_size
 from tryon.config import TrainConfig
 from tryon.distributed import leads, processes
 from tryon.engine import train_all, train_stage
@@ -24,7 +24,8 @@ def add_arguments(commands: Commands) -> None:
     """Add ``train``; its options are the fields of `TrainConfig`."""
     parser = commands.add_parser("train", help="train tutor and student")
     parser.add_argument("stage", choices=[*STAGES, ALL])
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="VITON-style data folder")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
+    add_layout(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--init", type=Path, metavar="RUN", help="run with the earlier stages (default: --out)")
     parser.add_argument("--size", type=image_size, metavar="HxW", help="multiples of 32 (default: the data's size)")

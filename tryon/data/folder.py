@@ -1,16 +1,13 @@
-"""VITON-style folders: which files belong together, and reading them into people and garments.
+"""A split of a data set, wherever its files lie: reading them into people and garments.
 
-A split has one folder a kind of file (`SUBFOLDERS`), and one file a sample in each. Files belong together by their
-id: the name without extension, without ``_keypoints`` and without a closing ``_0`` (photo) or ``_1`` (garment), so
-``000010_0.jpg``, ``000010_1.png`` and ``000010_0_keypoints.json`` are one sample.
+Files belong together by their id: the name without extension, without ``_keypoints`` and without a closing ``_0``
+(photo) or ``_1`` (garment), so ``000010_0.jpg``, ``000010_1.png`` and ``000010_0_keypoints.json`` are one sample. In
+which folders they are, the layout says (`tryon.data.layouts`).
 """
 
 from __future__ import annotations
 
 import logging
-import re
-import unicodedata
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tryon.data.densepose import read_densepose
 from tryon.data.images import (
-    SUFFIXES,
     Size,
     format_size,
     image_to_tensor,
@@ -30,173 +27,193 @@ from tryon.data.images import (
     resize,
     upright,
 )
-from tryon.data.labels import DENSEPOSE_PARTS, SCHEMES, LabelScheme, regions_of
-from tryon.data.pairs import WANTED, read_names
+from tryon.data.labels import LabelScheme, Regions, regions_of
+from tryon.data.layouts import SplitFiles, find_layout, sample_id
+from tryon.data.layouts.layout import KINDS
+from tryon.data.layouts.split import Missing
+from tryon.data.pairs import USUAL_COLUMNS, WANTED, read_names
 from tryon.data.pose import read_keypoints
 from tryon.data.sample import Garment, Person, Sample
 from tryon.errors import InputError
-
-SUBFOLDERS = {
-    "train": {"photo": "train_img", "garment": "train_color", "mask": "train_edge"},
-    "test": {"photo": "test_img", "garment": "test_clothes", "mask": "test_edge"},
-}
-_ROLE_TAIL = re.compile(r"_0?[01]$")
+from tryon.garment_mask import garment_mask
 
 _log = logging.getLogger(__name__)
 
 
-def sample_id(name: str) -> str:
-    """Id of a file name: ``000010_0_keypoints.json`` and ``000010_1.jpg`` both give ``000010``.
-
-    Systems write accents as letters of their own or not (NFD, NFC): ids are of one kind (NFC).
-    """
-    return _ROLE_TAIL.sub("", unicodedata.normalize("NFC", Path(name).stem).removesuffix("_keypoints"))
-
-
-def index_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files of a folder by id, sorted by name, but for hidden ones, which systems leave beside those that they copy.
-
-    Raises:
-        InputError: the folder is missing, empty, or has two files of one id.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        if (other := found.setdefault(sample_id(path.name), path)) is not path:
-            raise InputError(
-                f"{folder}: {other.name} and {path.name} have one id, {sample_id(path.name)}; wanted one file"
-            )
-    if not found:
-        raise InputError(f"{folder}: found no {', '.join(suffixes)} file")
-    return found
-
-
-def _optional_index(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    return index_files(folder, suffixes) if folder.is_dir() else {}
-
-
-def find_label_scheme(root: Path, split: str) -> LabelScheme | None:
-    """The scheme of the parsing folder that is there: ``train_label`` (published VITON) or ``train_label_lip``."""
-    present = [s for s in SCHEMES.values() if (root / f"{split}_label{s.folder_suffix}").is_dir()]
-    if len(present) > 1:
-        names = " and ".join(f"{split}_label{s.folder_suffix}" for s in present)
-        raise InputError(f"{root}: found {names}, wanted one parsing folder")
-    return present[0] if present else None
-
-
 class TryOnFolder:
-    """One split of a VITON-style folder.
+    """One split of a data set.
 
     Args:
         root: the data folder.
         split: "train" (every garment is the one its person wears, all files must be there) or "test"
             (people and garments are combined by pair files; parsing, pose and DensePose where they are).
         size: (height, width) to resize everything to; by default the first photo's, which all files must then have.
+        layout: name of the layout; by default it is recognised.
+        partial: take a train split of which files are `missing` too.
 
     Attributes:
+        layout: how the files lie.
         size: (height, width) of all tensors that are read.
         scheme: label scheme of the parsing, or None without a parsing folder.
         has_densepose: whether there is a DensePose folder.
-        people: ids of the photos, sorted.
-        garments: ids of the product photos, sorted.
+        people: ids of the photos, sorted, in each category.
+        garments: ids of the product photos, so too.
 
     Raises:
         InputError: a folder or file is missing, or ids do not match; the message names it.
     """
 
-    def __init__(self, root: Path, split: str, size: Size | None = None) -> None:
+    def __init__(
+        self, root: Path, split: str, size: Size | None = None, layout: str | None = None, *, partial: bool = False
+    ) -> None:
         self.root = root
         self.split = split
-        if not root.is_dir():
-            raise InputError(f"{root}: no such data folder")
-        names = SUBFOLDERS[split]
-        self._photos = index_files(root / names["photo"], SUFFIXES)
-        self._garments = index_files(root / names["garment"], SUFFIXES)
-        self._masks = index_files(root / names["mask"], SUFFIXES)
-        self.scheme = find_label_scheme(root, split)
-        label_folder = root / f"{split}_label{self.scheme.folder_suffix if self.scheme else ''}"
-        self._parsings = _optional_index(label_folder, (".png",))
-        self._poses = _optional_index(root / f"{split}_pose", (".json",))
-        self._denseposes = _optional_index(root / f"{split}_densepose", (".npy",))
-        self.has_densepose = bool(self._denseposes)
-        self.people = list(self._photos)
-        self.garments = list(self._garments)
+        self.layout = find_layout(root, layout)
+        if split not in self.layout.splits:
+            raise InputError(f"{root}: found layout {self.layout.name}, which has no {split} split")
+        self._parts = [SplitFiles(base, root, split, self.layout, scheme) for base, scheme in self.layout.bases(root)]
+        self._files = {kind: self._joined(kind) for kind in KINDS}
+        self._part_of = {person: part for part in self._parts for person in part.found["photo"].files}
+        self.scheme = self._parts[0].scheme
+        self.has_densepose = bool(self._files["densepose"])
+        self.people = list(self._files["photo"])
+        self.garments = list(self._files["garment"])
         self._resizes = size is not None
-        self.size = size or open_image(next(iter(self._photos.values()))).size[::-1]
-        _require_ids(self._garments, self._masks, root / names["mask"])
-        if split == "train":
-            self._require_complete(root, names, label_folder)
+        self.size = size or open_image(self.photo_path(self.people[0])).size[::-1]
+        if not partial and (missing := self.missing()):
+            raise InputError(f"{missing[0].file}: {missing[0].found} ({len(missing)} missing)")
 
-    def _require_complete(self, root: Path, names: dict[str, str], label_folder: Path) -> None:
-        wanted = [(self._garments, root / names["garment"]), (self._parsings, label_folder)]
-        wanted.append((self._poses, root / "train_pose"))
-        if self.has_densepose:
-            wanted.append((self._denseposes, root / "train_densepose"))
-        for files, folder in wanted:
-            _require_ids(self._photos, files, folder)
+    def _joined(self, kind: str) -> dict[str, Path]:
+        """Files of a kind of all parts, by id."""
+        joined: dict[str, Path] = {}
+        for part in self._parts:
+            for key, path in part.found[kind].files.items() if kind in part.found else ():
+                if (other := joined.setdefault(key, path)) is not path:
+                    raise InputError(f"{path}: found id {key}, which {other} has; wanted one file of an id")
+        return joined
+
+    def missing(self) -> list[Missing]:
+        """Files without their partners: in a train split of all kinds, in a test split garments without masks."""
+        return [file for part in self._parts for file in part.missing()]
 
     @property
     def labelled_people(self) -> list[str]:
         """Ids of the people that have parsing and pose (and DensePose where the folder has it)."""
-        kinds = [self._parsings, self._poses] + ([self._denseposes] if self.has_densepose else [])
-        return [person for person in self.people if all(person in files for files in kinds)]
+        kinds = ["parsing", "pose"] + (["densepose"] if self.has_densepose else [])
+        return [person for person in self.people if all(person in self._files[kind] for kind in kinds)]
+
+    @property
+    def pair_lists(self) -> list[Path]:
+        """The pair files of the split that are in the data folder."""
+        bases = [part.base for part in self._parts]
+        return sorted({path for base in bases for path in self.layout.pair_lists(base, self.root, self.split)})
 
     @property
     def files(self) -> list[Path]:
         """All files of the split."""
-        kinds = (self._photos, self._garments, self._masks, self._parsings, self._poses, self._denseposes)
-        return [path for files in kinds for path in files.values()]
+        return [path for files in self._files.values() for path in files.values()]
+
+    def files_of(self, key: str) -> dict[str, Path]:
+        """The files of an id, by kind: photo, garment, mask, parsing, pose, densepose."""
+        return {kind: files[key] for kind, files in self._files.items() if key in files}
 
     def photo_path(self, person: str) -> Path:
         """File of a person's photo."""
-        return _lookup(self._photos, person, self.root / SUBFOLDERS[self.split]["photo"])
+        return self._lookup("photo", person)
 
     def garment_path(self, garment: str) -> Path:
         """File of a product photo."""
-        return _lookup(self._garments, garment, self.root / SUBFOLDERS[self.split]["garment"])
+        return self._lookup("garment", garment)
 
     def mask_path(self, garment: str) -> Path:
         """File of a garment mask."""
-        return _lookup(self._masks, garment, self.root / SUBFOLDERS[self.split]["mask"])
+        return self._lookup("mask", garment)
+
+    def _lookup(self, kind: str, key: str) -> Path:
+        if key not in self._files[kind]:
+            folders = [str(part.found[kind].folder) for part in self._parts if kind in part.found]
+            raise InputError(f"{' or '.join(folders) or self.root}: found no file of {key}")
+        return self._files[kind][key]
+
+    def open_garment(self, garment: str) -> tuple[Image.Image, Image.Image]:
+        """Open a product photo (RGB) and its mask (L), made from the plain background where there is no mask file."""
+        path = self.garment_path(garment)
+        photo = open_image(path)
+        if garment not in self._files["mask"] and self.layout.makes_masks:
+            return photo, garment_mask(photo, str(path))
+        mask_path = self.mask_path(garment)
+        mask = open_mask(mask_path)
+        if mask.size != photo.size:
+            found, wanted = (format_size(image.size[::-1]) for image in (mask, photo))
+            raise InputError(f"{mask_path}: found {found}, wanted {wanted} as its photo has")
+        return photo, mask
 
     def read_garment(self, garment: str) -> Garment:
         """Read a product photo and its mask, at `size`."""
-        photo = open_image(self.garment_path(garment))
-        mask = open_mask(self.mask_path(garment))
-        self._check_size(self.garment_path(garment), photo.size[::-1], self._resizes)
-        _check_same_size(self.mask_path(garment), mask.size[::-1], photo.size[::-1])
+        photo, mask = self.open_garment(garment)
+        self.check_size(self.garment_path(garment), photo.size[::-1])
         return make_garment(photo, mask, self.size)
+
+    def open_photo(self, person: str) -> Image.Image:
+        """Open a person's photo (RGB), of a size that fits."""
+        path = self.photo_path(person)
+        photo = open_image(path)
+        self.check_size(path, photo.size[::-1])
+        return photo
 
     def read_person(self, person: str) -> Person:
         """Read a photo and what there is of parsing, pose and DensePose, at `size`."""
-        path = self.photo_path(person)
-        photo = open_image(path)
+        photo = self.open_photo(person)
         original: Size = photo.size[::-1]
-        self._check_size(path, original, self._resizes)
-        regions = keypoints = densepose = None
-        if self.scheme and person in self._parsings:
-            parsing = read_parsing(self._parsings[person], self.scheme)
-            _check_same_size(self._parsings[person], _size_of(parsing), original)
-            regions = regions_of(_resize_labels(parsing, self.size), self.scheme)
-        if person in self._poses:
-            keypoints = read_keypoints(self._poses[person], original)
-            keypoints[:, 0] *= self.size[1] / original[1]
-            keypoints[:, 1] *= self.size[0] / original[0]
-        if person in self._denseposes:
-            densepose = read_densepose(self._denseposes[person])
-            _check_same_size(self._denseposes[person], _size_of(densepose), original)
-            densepose = _resize_labels(densepose, self.size)
-        return Person(image_to_tensor(resize(photo, self.size)), regions, keypoints, densepose)
+        return Person(
+            image_to_tensor(resize(photo, self.size)),
+            self.read_regions(person, original),
+            self.read_pose(person, original),
+            self.read_densepose(person, original),
+        )
+
+    def read_regions(self, person: str, original: Size) -> Regions | None:
+        """Read a person's parsing, at `size`. ``original`` is the photo's own size, whose proportions it must have."""
+        scheme = self._part_of[person].scheme
+        path = self._files["parsing"].get(person)
+        if scheme is None or path is None:
+            return None
+        return regions_of(self._fitted(read_parsing(path, scheme), path, original), scheme)
+
+    def read_pose(self, person: str, original: Size) -> Tensor | None:
+        """Read a person's keypoints (18 x 3), in pixels of `size`."""
+        if person not in self._files["pose"]:
+            return None
+        measured = self.layout.pose_size or original
+        keypoints = read_keypoints(self._files["pose"][person], measured)
+        keypoints[:, 0] *= self.size[1] / measured[1]
+        keypoints[:, 1] *= self.size[0] / measured[0]
+        return keypoints
+
+    def read_densepose(self, person: str, original: Size) -> Tensor | None:
+        """Read a person's DensePose part indices, at `size`."""
+        path = self._files["densepose"].get(person)
+        if path is None:
+            return None
+        form = self._part_of[person].found["densepose"].kind.form
+        return self._fitted(read_densepose(path, form), path, original)
+
+    def _fitted(self, labels: Tensor, path: Path, original: Size) -> Tensor:
+        height, width = found = labels.shape[0], labels.shape[1]
+        if height * original[1] != width * original[0]:
+            raise InputError(
+                f"{path}: found {format_size(found)}, wanted {format_size(original)} as its photo has,"
+                " or its proportions"
+            )
+        return _resize_labels(labels, self.size)
 
     def read_sample(self, person: str, other: str) -> Sample:
         """Read a training sample: a person, the garment of the same id, and another garment."""
         return Sample(self.read_person(person), self.read_garment(person), self.read_garment(other))
 
-    def _check_size(self, path: Path, found: Size, resizes: bool) -> None:
-        if not resizes and found != self.size:
+    def check_size(self, path: Path, found: Size) -> None:
+        """Raise InputError for a picture of another size than all, where they are not resized."""
+        if not self._resizes and found != self.size:
             raise InputError(
                 f"{path}: found {format_size(found)}, wanted {format_size(self.size)} as the first photo has"
                 " (or give a size to resize everything to)"
@@ -217,7 +234,7 @@ def read_pairs(path: Path, folder: TryOnFolder | None = None) -> list[tuple[str,
     """
     pairs: dict[tuple[str, str], None] = {}
     found = 0
-    for number, *names in read_names(path):
+    for number, *names in read_names(path, USUAL_COLUMNS if folder is None else folder.layout.columns(path)):
         person, garment = map(sample_id, names)
         if folder is not None:
             try:
@@ -244,45 +261,9 @@ def read_parsing(path: Path, scheme: LabelScheme) -> Tensor:
     return labels
 
 
-def read_densepose(path: Path) -> Tensor:
-    """Read DensePose part indices: H x W int64, 0..24."""
-    try:
-        parts = np.lib.format.read_array(BytesIO(path.read_bytes()), allow_pickle=False)
-    except Exception as error:  # a damaged file fails in whatever way its bytes happen to
-        raise InputError(f"{path}: cannot be read as a NumPy array ({error})") from None
-    if parts.ndim != 2 or parts.dtype.kind not in "iu":
-        raise InputError(f"{path}: found {parts.dtype} of shape {parts.shape}, wanted integers of shape H x W")
-    if parts.size and not 0 <= int(parts.min()) <= int(parts.max()) < DENSEPOSE_PARTS:
-        raise InputError(f"{path}: found part {int(parts.max())}, wanted 0..{DENSEPOSE_PARTS - 1}")
-    return torch.from_numpy(parts.astype(np.int64))
-
-
 def _resize_labels(labels: Tensor, size: Size) -> Tensor:
     """Nearest resize: label values must not mix."""
-    if _size_of(labels) == size:
+    if tuple(labels.shape) == size:
         return labels
     image = Image.fromarray(labels.numpy().astype(np.uint8))
     return torch.from_numpy(np.array(image.resize(size[::-1], Image.Resampling.NEAREST), dtype=np.int64))
-
-
-def _size_of(labels: Tensor) -> Size:
-    return labels.shape[0], labels.shape[1]
-
-
-def _lookup(files: dict[str, Path], key: str, folder: Path) -> Path:
-    if key not in files:
-        raise InputError(f"{folder}: found no file of {key}")
-    return files[key]
-
-
-def _require_ids(wanted: dict[str, Path], files: dict[str, Path], folder: Path) -> None:
-    missing = [path for key, path in wanted.items() if key not in files]
-    if missing:
-        raise InputError(
-            f"{folder}: found {len(files)} files, wanted one for {missing[0].name} too ({len(missing)} missing)"
-        )
-
-
-def _check_same_size(path: Path, found: Size, wanted: Size) -> None:
-    if found != wanted:
-        raise InputError(f"{path}: found {format_size(found)}, wanted {format_size(wanted)} as its photo has")

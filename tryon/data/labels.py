@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ class LabelScheme:
 
     Attributes:
         name: short name, as recorded in runs.
-        folder_suffix: how a parsing folder of this scheme ends: ``train_label`` + suffix.
         highest: largest valid label; every value from 0 (background) to it is valid.
         garment: the garment that is exchanged.
         face: face, hair and what is worn there; always preserved.
@@ -28,7 +27,6 @@ class LabelScheme:
     """
 
     name: str
-    folder_suffix: str
     highest: int
     garment: frozenset[int]
     face: frozenset[int]
@@ -38,7 +36,6 @@ class LabelScheme:
 
 VITON = LabelScheme(
     name="viton",
-    folder_suffix="",
     highest=13,
     garment=frozenset({4, 7}),
     face=frozenset({1, 12}),
@@ -48,7 +45,6 @@ VITON = LabelScheme(
 
 LIP = LabelScheme(
     name="lip",
-    folder_suffix="_lip",
     highest=19,
     garment=frozenset({5, 6, 7}),
     face=frozenset({1, 2, 4, 13}),
@@ -57,7 +53,25 @@ LIP = LabelScheme(
     arms=frozenset({14, 15}),
 )
 
-SCHEMES = {scheme.name: scheme for scheme in (VITON, LIP)}
+# What SCHP trained on ATR gives, as in Dress Code: 1 hat, 2 hair, 3 sunglasses, 4 upper clothes, 5 skirt, 6 trousers,
+# 7 dress, 8 belt, 9 and 10 shoes, 11 face, 12 and 13 legs, 14 and 15 arms, 16 bag, 17 scarf. The neck is background.
+ATR = LabelScheme(
+    name="atr",
+    highest=17,
+    garment=frozenset({4, 7}),
+    face=frozenset({1, 2, 3, 11}),
+    other_clothes=frozenset({5, 6, 8, 9, 10, 12, 13, 16, 17}),
+    arms=frozenset({14, 15}),
+)
+# Where skirts and trousers are exchanged, arms stay and bare legs are drawn anew.
+ATR_LOWER = replace(
+    ATR,
+    garment=frozenset({5, 6}),
+    other_clothes=frozenset({4, 7, 8, 9, 10, 14, 15, 16, 17}),
+    arms=frozenset(),
+)
+# A dress uncovers arms and legs.
+ATR_DRESSES = replace(ATR, garment=frozenset({7}), other_clothes=frozenset({4, 5, 6, 8, 9, 10, 16, 17}))
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ def regions_of(parsing: Tensor, scheme: LabelScheme) -> Regions:
     """Split a parsing map (H x W, integer labels of ``scheme``) into the regions of a person."""
 
     def mask(labels: frozenset[int]) -> Tensor:
-        return torch.isin(parsing, torch.tensor(sorted(labels))).float().unsqueeze(0)
+        return torch.isin(parsing, torch.tensor(sorted(labels), dtype=parsing.dtype)).float().unsqueeze(0)
 
     return Regions(
         garment=mask(scheme.garment),

@@ -5,16 +5,36 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tryon.errors import InputError
 
 WANTED = "'person.jpg garment.jpg'"
+_MOST_COLUMNS = 3
 _QUOTED = re.compile(r'"[^"]*"')
 
 
-def read_names(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Read a pair file line by line: yields the line's number and the two names.
+@dataclass(frozen=True)
+class PairColumns:
+    """Where the lines of a pair file have what.
+
+    Attributes:
+        person: column of the person.
+        garment: column of the garment.
+        header: whether the first line names the columns.
+    """
+
+    person: int = 0
+    garment: int = 1
+    header: bool = False
+
+
+USUAL_COLUMNS = PairColumns()
+
+
+def read_names(path: Path, columns: PairColumns = USUAL_COLUMNS) -> Iterator[tuple[int, str, str]]:
+    """Read a pair file line by line: yields the line's number and the names of person and garment.
 
     Tabs separate names, or commas, or spaces: the first of them that the line has. A name that holds what separates is
     in double quotes. A third column, the garment's category in some sets, is ignored. Empty lines and lines that begin
@@ -31,16 +51,17 @@ def read_names(path: Path) -> Iterator[tuple[int, str, str]]:
         raise InputError(f"{path}: cannot be read as a pair file ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as a pair file ({error}), wanted UTF-8 text") from None
+    needed = max(columns.person, columns.garment) + 1
     for number, line in enumerate(map(str.strip, lines), start=1):
-        if not line or line.startswith("#"):
+        if not line or line.startswith("#") or (columns.header and number == 1):
             continue
         names = _names(line, f"{path}:{number}")
-        if len(names) not in (2, 3):
+        if not needed <= len(names) <= _MOST_COLUMNS:
             raise InputError(
                 f"{path}:{number}: found {len(names)} {'name' if len(names) == 1 else 'names'} in {_shown(line)},"
                 f" wanted {WANTED} and at most a category; names with spaces in double quotes or between tabs"
             )
-        yield number, names[0], names[1]
+        yield number, names[columns.person], names[columns.garment]
 
 
 def _names(line: str, where: str) -> list[str]:

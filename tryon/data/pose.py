@@ -1,4 +1,4 @@
-"""OpenPose files."""
+"""OpenPose files, in each of the forms that data sets keep them in."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from tryon.data.condition import POSE_KEYPOINTS
 from tryon.data.images import Size
 from tryon.errors import InputError
 
+BODY_25_KEYPOINTS = 25
+_BODY_25 = (*range(8), *range(9, 19))
+"""COCO's 18 keypoints among those of BODY_25, which has the middle of the hips in between and feet at its end."""
+
 _FIRST_PRESENT = 1  # keypoints at or below this coordinate, in pixels, are absent (published rule)
 
 
 def read_keypoints(path: Path, size: Size) -> Tensor:
     """Read an OpenPose file's keypoints of the person of whom it is surest: of the highest sum of confidences.
 
-    Coordinates are pixels, or shares of the picture where none of the person's is above 1.
+    A file is ``{"people": [{"pose_keypoints_2d": [x, y, confidence, ...]}, ...]}``, with older names, or
+    ``{"keypoints": [[x, y, confidence, index], ...]}`` of one person; both may be flat or nested. Keypoints are COCO's
+    18, or BODY_25's, of which those 18 are taken. Coordinates are pixels, or shares of the picture where none of the
+    person's is above 1.
 
     Args:
         path: JSON file.
@@ -31,16 +38,21 @@ def read_keypoints(path: Path, size: Size) -> Tensor:
         InputError: the file cannot be read, or has other keypoints; names it.
     """
     try:
-        people = [_keypoints(person) for person in json.loads(path.read_text(encoding="utf-8"))["people"]]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        alone = "keypoints" in content
+        people = [_rows(content["keypoints"], 4)] if alone else [_keypoints(person) for person in content["people"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
     people = [person for person in people if len(person)]
     if not people:
         return torch.zeros(POSE_KEYPOINTS, 3)
     for person in people:
-        if len(person) != POSE_KEYPOINTS:
-            raise InputError(f"{path}: found {len(person)} keypoints, wanted {POSE_KEYPOINTS} (COCO)")
+        if len(person) not in (POSE_KEYPOINTS, BODY_25_KEYPOINTS):
+            wanted = f"{POSE_KEYPOINTS} (COCO) or {BODY_25_KEYPOINTS} (BODY_25)"
+            raise InputError(f"{path}: found {len(person)} keypoints, wanted {wanted}")
     keypoints = max(people, key=_certainty)
+    if len(keypoints) == BODY_25_KEYPOINTS:
+        keypoints = keypoints[list(_BODY_25)]
     places = keypoints[:, :2]
     if places.abs().max() > 1:
         present = places > _FIRST_PRESENT
@@ -55,9 +67,18 @@ def read_keypoints(path: Path, size: Size) -> Tensor:
     return keypoints
 
 
-def _keypoints(person: dict[str, list[float]]) -> Tensor:
-    values = person.get("pose_keypoints") or person["pose_keypoints_2d"]
-    return torch.tensor(values, dtype=torch.float32).nan_to_num().reshape(-1, 3)
+def _keypoints(person: dict[str, list[float] | list[list[float]]]) -> Tensor:
+    return _rows(person.get("pose_keypoints") or person["pose_keypoints_2d"], 3)
+
+
+def _rows(values: list[float] | list[list[float]], columns: int) -> Tensor:
+    """x, y and confidence of keypoints, nested or flat; flat they are of as many numbers each."""
+    rows = torch.tensor(values, dtype=torch.float32).nan_to_num()
+    if rows.ndim == 1:
+        rows = rows.reshape(-1, columns)
+    if rows.ndim != 2 or rows.shape[1] < 3:
+        raise ValueError(f"keypoints of shape {tuple(rows.shape)}")
+    return rows[:, :3]
 
 
 def _certainty(person: Tensor) -> tuple[float, int]:

@@ -90,7 +90,7 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
     with ExitStack() as held:
         stop = held.enter_context(StopRequest())
         check_precision(config.precision, config.device)
-        data = TryOnFolder(config.data, "train", config.size)
+        data = TryOnFolder(config.data, "train", config.size, config.layout)
         check_training_size(data.size)
         if config.tensorboard:
             check_tensorboard()

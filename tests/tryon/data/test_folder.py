@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tryon.data.folder import TryOnFolder, read_densepose, read_parsing, sample_id
-from tryon.data.labels import LIP, VITON, regions_of
+from tryon.data.folder import TryOnFolder, read_parsing
+from tryon.data.labels import ATR, ATR_DRESSES, ATR_LOWER, LIP, VITON, LabelScheme, regions_of
+from tryon.data.layouts import sample_id
 from tryon.errors import InputError
 
 
@@ -112,8 +113,28 @@ def test_the_parsing_folders_name_chooses_the_label_scheme(copied_data: Path) ->
     assert TryOnFolder(copied_data, "train").scheme == LIP
 
 
-@pytest.mark.parametrize(("scheme", "garment", "face"), [(VITON, {4, 7}, {1, 12}), (LIP, {5, 6, 7}, {1, 2, 4, 13})])
-def test_regions_follow_the_scheme(scheme, garment: set[int], face: set[int]) -> None:
+def test_labels_may_be_larger_or_smaller_than_their_photo_in_its_proportions(copied_data: Path) -> None:
+    path = copied_data / "train_label" / "000001_0.png"
+    whole = TryOnFolder(copied_data, "train").read_person("000001").regions
+    Image.open(path).resize((128, 128), Image.Resampling.NEAREST).save(path)
+    enlarged = TryOnFolder(copied_data, "train").read_person("000001").regions
+    assert whole is not None
+    assert enlarged is not None
+    assert torch.equal(enlarged.garment, whole.garment)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "garment", "face"),
+    [
+        (VITON, {4, 7}, {1, 12}),
+        (LIP, {5, 6, 7}, {1, 2, 4, 13}),
+        (ATR, {4, 7}, {1, 2, 3, 11}),
+        (ATR_LOWER, {5, 6}, {1, 2, 3, 11}),
+        (ATR_DRESSES, {7}, {1, 2, 3, 11}),
+    ],
+    ids=["viton", "lip", "atr", "atr, skirts and trousers", "atr, dresses"],
+)
+def test_regions_follow_the_scheme(scheme: LabelScheme, garment: set[int], face: set[int]) -> None:
     labels = torch.arange(scheme.highest + 1).reshape(1, -1)
     regions = regions_of(labels, scheme)
     assert set(labels[regions.garment[0] == 1].tolist()) == garment
@@ -188,19 +209,6 @@ class TestBadInputIsNamedInOneLine:
         Image.new("RGB", (4, 4)).save(path)
         with pytest.raises(InputError, match="mode RGB, wanted one channel"):
             read_parsing(path, VITON)
-
-    def test_densepose_that_is_no_part_index(self, tmp_path: Path) -> None:
-        path = tmp_path / "pose.npy"
-        np.save(path, np.full((4, 4), 25))
-        with pytest.raises(InputError, match=r"found part 25, wanted 0\.\.24"):
-            read_densepose(path)
-        np.save(path, np.zeros((4, 4), np.float32))
-        with pytest.raises(InputError, match="found float32"):
-            read_densepose(path)
-        np.savez(path.with_suffix(".npz"), parts=np.zeros((4, 4), int))
-        path.with_suffix(".npz").replace(path)
-        with pytest.raises(InputError, match=r"pose\.npy: cannot be read as a NumPy array"):
-            read_densepose(path)
 
 
 class TestRealPhotos:

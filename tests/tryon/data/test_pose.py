@@ -62,10 +62,37 @@ def test_a_file_without_a_person_has_no_keypoints(pose_file: Path, people: tuple
     assert torch.equal(keypoints, torch.zeros(18, 3))
 
 
+def test_of_body_25_cocos_keypoints_are_taken(pose_file: Path) -> None:
+    body = [[10.0 + i, 50.0, 0.9] for i in range(25)]
+    keypoints = read_keypoints(written(pose_file, body), SIZE)
+    # OpenPose's lists: hips are 9 and 12 of BODY_25 and 8 and 11 of COCO, ears its last two and 17 and 18 of BODY_25.
+    assert keypoints.shape == (18, 3)
+    assert keypoints[[0, 7, 8, 11, 16, 17], 0].tolist() == [10.0, 17.0, 19.0, 22.0, 27.0, 28.0]
+
+
+def test_a_file_may_hold_one_persons_keypoints_in_rows(pose_file: Path) -> None:
+    rows = [[10.0 + i, 50.0, 0.9, float(i)] for i in range(18)]
+    rows[3] = [-1.0, -1.0, 0.0, -1.0]
+    pose_file.write_text(json.dumps({"keypoints": rows}))
+    keypoints = read_keypoints(pose_file, SIZE)
+    assert keypoints[0].tolist() == [10.0, 50.0, 1.0]
+    assert keypoints[:, 2].tolist() == [1.0] * 3 + [0.0] + [1.0] * 14
+    pose_file.write_text(json.dumps({"keypoints": [value for row in rows for value in row]}))
+    assert torch.equal(read_keypoints(pose_file, SIZE), keypoints)
+
+
 def test_another_layout_and_a_damaged_file_are_named(pose_file: Path) -> None:
-    with pytest.raises(InputError, match=r"pose\.json: found 25 keypoints, wanted 18"):
-        read_keypoints(written(pose_file, [[1.0, 1.0, 1.0]] * 25), SIZE)
-    for content in ("{", "[]", '{"people": [1]}', '{"people": [{"pose_keypoints_2d": [1, 2]}]}', '{"people": [{}]}'):
+    with pytest.raises(InputError, match=r"pose\.json: found 17 keypoints, wanted 18 \(COCO\) or 25 \(BODY_25\)"):
+        read_keypoints(written(pose_file, [[1.0, 1.0, 1.0]] * 17), SIZE)
+    for content in (
+        "{",
+        "[]",
+        '{"people": [1]}',
+        '{"people": [{"pose_keypoints_2d": [1, 2]}]}',
+        '{"people": [{}]}',
+        '{"keypoints": [[1, 2]]}',
+        '{"keypoints": 3}',
+    ):
         pose_file.write_text(content)
         with pytest.raises(InputError, match=r"pose\.json: cannot be read as OpenPose keypoints"):
             read_keypoints(pose_file, SIZE)

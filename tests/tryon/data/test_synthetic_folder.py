@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tryon.data.check import check_folder
+from tryon.data.check import FolderCheck
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.data.synthetic import synthesize
 from tryon.data.synthetic.writer import unpaired_garments
@@ -78,7 +78,10 @@ def test_files_have_the_modes_and_shapes_of_vitons(folder: Path) -> None:
 
 
 def test_the_reader_takes_the_folder(folder: Path) -> None:
-    assert len(list(check_folder(folder))) == 2
+    check = FolderCheck(folder, (64, 64))
+    check.run()
+    assert len(check.summaries) == 2
+    assert check.findings == []
     train = TryOnFolder(folder, "train")
     assert train.has_densepose
     assert len(train.labelled_people) == TRAIN
