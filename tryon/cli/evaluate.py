@@ -17,6 +17,7 @@ from tryon.metrics import (
     Comparison,
     Inception,
     RegionFiles,
+    changing_region,
     check_pairs,
     dists,
     dress_pair,
@@ -68,8 +69,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.out is not None and options.weights is None:
         raise InputError("--out: found --pictures, wanted --weights: it has a model's scores; give --report")
     device = chosen_device(options.device)
-    made = _of_pictures(options, device) if options.weights is None else _of_model(options, device)
-    if not (content := made)["figures"]:
+    content = _of_pictures(options, device) if options.weights is None else _of_model(options, device)
+    if not content["figures"]:
         raise InputError(
             f"{options.pairs}: found no pair with a true photo, wanted some, or --inception for FID and KID"
         )
@@ -110,8 +111,11 @@ def _of_pictures(options: argparse.Namespace, device: str) -> dict[str, Any]:
     folder = TryOnFolder(options.data, "test", TryOnFolder(options.data, "test").size)
     pairs = read_pairs(options.pairs, folder)
     comparison = _comparison(options, folder, pairs, device)
+    pictures = picture_paths(options.pictures, folder, pairs)
+    for path in pictures.values():  # a damaged one is named at once
+        open_image(path)
     with Progress("evaluate", len(pairs), "pairs") as progress:
-        for pair, path in picture_paths(options.pictures, folder, pairs).items():
+        for pair, path in pictures.items():
             comparison.add(*pair, open_image(path))
             progress.update()
     return report(comparison, {"pictures": str(options.pictures)})
@@ -120,6 +124,10 @@ def _of_pictures(options: argparse.Namespace, device: str) -> dict[str, Any]:
 def _comparison(options: argparse.Namespace, folder: TryOnFolder, pairs: Pairs, device: str) -> Comparison:
     """What the options ask for, all files given read before the first picture."""
     people = list(dict.fromkeys(person for person, _ in pairs))
+    regions = None if options.regions is None else RegionFiles(options.regions, people)
+    if options.keep_outside and regions is None:
+        for person in people:
+            changing_region(folder, person)
     weights = {network: getattr(options, f"lpips_{network}") for network in LPIPS_NETWORKS}
     distances = [lpips(network, path, device) for network, path in weights.items() if path is not None]
     return Comparison(
@@ -128,5 +136,5 @@ def _comparison(options: argparse.Namespace, folder: TryOnFolder, pairs: Pairs, 
         distances if options.dists is None else [*distances, dists(options.dists, device)],
         inception=None if options.inception is None else Inception(options.inception, device),
         keep=options.keep_outside,
-        regions=None if options.regions is None else RegionFiles(options.regions, people),
+        regions=regions,
     )

@@ -23,7 +23,7 @@ from tryon.metrics.measures import (
 from tryon.metrics.networks import LPIPS_NETWORKS, Distance, Inception, dists, lpips
 from tryon.metrics.pictures import picture_paths
 from tryon.metrics.protocols import PROTOCOLS, Protocol
-from tryon.metrics.regions import RegionFiles, keep_outside
+from tryon.metrics.regions import RegionFiles, changing_region, keep_outside
 from tryon.metrics.report import model_source, printed, report
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "PairScore",
     "Protocol",
     "RegionFiles",
+    "changing_region",
     "check_pairs",
     "colour_error",
     "dists",

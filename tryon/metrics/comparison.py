@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tryon.data.folder import TryOnFolder
 from tryon.data.images import format_size, open_image
-from tryon.metrics.distributions import frechet_distance, kernel_distance
+from tryon.metrics.distributions import fid_and_kid, frechet_distance, kernel_distance
 from tryon.metrics.evaluation import true_photo_path
 from tryon.metrics.measures import decibels, inner, similarity_map, squared_error
 from tryon.metrics.networks import Distance, Inception
@@ -57,6 +57,9 @@ class Comparison:
         keep: lay the person's photo over each picture outside what a try-on may change, before anything is measured.
         regions: masks of what may change, and of what counts as inside; by default `changing_region`, and
             `garment_region`.
+
+    Raises:
+        InputError: a library for FID and KID is not installed.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Comparison:
         keep: bool = False,
         regions: RegionFiles | None = None,
     ) -> None:
+        if inception is not None:
+            fid_and_kid()
         self.folder = folder
         self.protocol = protocol
         self.distances = list(distances)
@@ -136,7 +141,8 @@ class Comparison:
         }
 
     def _measure(self, found: PairFigures, image: Image.Image, truth: Image.Image) -> None:
-        similarity, errors = similarity_map(image, truth), squared_error(image, truth)
+        similarity = similarity_map(image, truth, border=self.protocol.ssim_border)
+        errors = squared_error(image, truth)
         found.error = float(errors.mean())
         found.figures = {"ssim": float(similarity.mean()), "psnr": decibels(found.error)}
         found.figures |= {distance.name: distance(image, truth) for distance in self.distances}
@@ -147,9 +153,10 @@ class Comparison:
         found.region = _digest(region)
         mask = inside(region, (image.height, image.width))
         for name, part in zip(PARTS, (mask, ~mask), strict=True):
-            if not inner(part).any():
+            around = part if self.protocol.ssim_border else inner(part)
+            if not around.any():
                 continue
-            found.figures[f"ssim_{name}"] = float(similarity[inner(part)].mean())
+            found.figures[f"ssim_{name}"] = float(similarity[around].mean())
             found.figures[f"psnr_{name}"] = decibels(float(errors[part].mean()))
             mixed = Image.fromarray(np.where(part[..., None], np.asarray(image), np.asarray(truth)))
             for distance in self.distances:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,8 +26,7 @@ def frechet_distance(real: Tensor, made: Tensor) -> float:
     Raises:
         InputError: torchmetrics, which computes it, is not installed; or there are fewer than two of either.
     """
-    metric = library("torchmetrics.image.fid", "FID").FrechetInceptionDistance(feature=_Features(real.shape[1]))
-    return float(_filled(metric, "FID", real, made).compute())
+    return float(_filled("FID", fid_and_kid()[0], real, made).compute())
 
 
 def kernel_distance(real: Tensor, made: Tensor) -> float:
@@ -35,12 +36,17 @@ def kernel_distance(real: Tensor, made: Tensor) -> float:
     where that leaves no choice, of all, once. Arguments and errors as of `frechet_distance`.
     """
     size = min(len(real), len(made), SUBSET_SIZE)
-    metric = library("torchmetrics.image.kid", "KID").KernelInceptionDistance(
-        feature=_Features(real.shape[1]), subsets=1 if size == max(len(real), len(made)) else SUBSETS, subset_size=size
-    )
+    subsets = 1 if size == max(len(real), len(made)) else SUBSETS
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return float(_filled(metric, "KID", real, made).compute()[0])
+        metric = _filled("KID", fid_and_kid()[1], real, made, subsets=subsets, subset_size=size)
+        return float(metric.compute()[0])
+
+
+def fid_and_kid() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The library's classes. Raises InputError where it is not installed."""
+    modules = [library(f"torchmetrics.image.{name}", name.upper()) for name in ("fid", "kid")]
+    return modules[0].FrechetInceptionDistance, modules[1].KernelInceptionDistance
 
 
 class _Features(nn.Module):
@@ -54,10 +60,13 @@ class _Features(nn.Module):
         return features
 
 
-def _filled(metric: Any, name: str, real: Tensor, made: Tensor) -> Any:
-    for features, kind in ((real, "photos"), (made, "pictures")):
+def _filled(name: str, kind: Callable[..., Any], real: Tensor, made: Tensor, **options: int) -> Any:
+    for features, what in ((real, "photos"), (made, "pictures")):
         if len(features) < 2:
-            raise InputError(f"{name}: found {len(features)} {kind}, wanted two or more")
+            raise InputError(f"{name}: found {len(features)} {what}, wanted two or more")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that features take memory
+        metric = kind(feature=_Features(real.shape[1]), **options)
     metric.update(real, real=True)
     metric.update(made, real=False)
     return metric

@@ -16,11 +16,17 @@ _GAUSSIAN_SIGMA = 1.5  # the window of the original SSIM paper (Wang et al. 2004
 WINDOW_RADIUS = 5  # pixels, of that window
 
 
-def similarity_map(image: Image.Image, truth: Image.Image) -> NDArray[np.float64]:
+def similarity_map(image: Image.Image, truth: Image.Image, *, border: bool = False) -> NDArray[np.float64]:
     """SSIM around each pixel of two H x W RGB images, with the 11 x 11 Gaussian window of its authors; 1 is equal.
 
+    Args:
+        image: RGB.
+        truth: RGB of the same size.
+        border: whether pixels less than 5 from an edge count, the images being mirrored there, or only those around
+            which the window fits, as its authors have it.
+
     Returns:
-        (H - 10) x (W - 10), the mean over channels: without the border, where the window does not fit.
+        The mean over channels, H x W with the border and (H - 10) x (W - 10) without.
 
     Raises:
         InputError: scikit-image, which computes it, is not installed; or the images are smaller than the window.
@@ -31,9 +37,10 @@ def similarity_map(image: Image.Image, truth: Image.Image) -> NDArray[np.float64
         raise InputError("scikit-image: not installed, wanted for SSIM (pip install scikit-image)") from None
     if min(image.size) <= 2 * WINDOW_RADIUS:
         raise InputError(f"SSIM: found pictures of {image.height}x{image.width}, wanted 11 pixels each way")
+    margin = (WINDOW_RADIUS if border else 0,) * 2
+    padded = [np.pad(np.asarray(each), (margin, margin, (0, 0)), mode="reflect") for each in (image, truth)]
     _, similarity = ssim(
-        np.asarray(image),
-        np.asarray(truth),
+        *padded,
         channel_axis=2,
         data_range=255,
         gaussian_weights=True,

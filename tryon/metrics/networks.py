@@ -63,6 +63,7 @@ def lpips(network: str, path: Path, device: str = "cpu") -> Distance:
     Raises:
         InputError: a library is not installed, or the file is absent, damaged or not of this network.
     """
+    check_named_hash(path)
     name = f"lpips_{network}"
     module = library("torchmetrics.image.lpip", name)
     metric = _built(
@@ -79,6 +80,7 @@ def lpips(network: str, path: Path, device: str = "cpu") -> Distance:
 
 def dists(path: Path, device: str = "cpu") -> Distance:
     """DISTS (Ding et al. 2020) by torchmetrics, whose own the weights of its terms are; ``path`` as LPIPS of VGG."""
+    check_named_hash(path)
     module = library("torchmetrics.functional.image.dists", "dists")
     network = _built("dists", "vgg16", path, module.DISTSNetwork).to(device)
 
@@ -160,7 +162,6 @@ def library(name: str, asked_by: str) -> ModuleType:
 
 def _built(asked_by: str, network: str, path: Path, build: Callable[[], Any]) -> Any:
     """What ``build`` makes, the pretrained weights that it asks torchvision for being the file's."""
-    check_named_hash(path)
     models = library("torchvision.models", asked_by)
     state = read_state_dict(path)
     with torch.device("meta"):

@@ -31,6 +31,7 @@ class Protocol:
             proportions) or a fixed (height, width).
         rewrites: whether a truth that is resized is written in its file's own format before it is compared; of a JPEG
             file, at Pillow's own quality (75).
+        ssim_border: whether SSIM counts the border (`similarity_map`), as torchmetrics does from 1.4.2 on.
         lpips: network of its LPIPS; None where it has none of its own.
         psnr_of: pictures whose squared errors are averaged before the logarithm.
         kid_factor: what its tables multiply KID by.
@@ -42,6 +43,7 @@ class Protocol:
     filter: Image.Resampling
     at: str | Size
     rewrites: bool = False
+    ssim_border: bool = False
     lpips: str | None = None
     psnr_of: int = 1
     kid_factor: int = 1
@@ -82,6 +84,7 @@ class Protocol:
             "resizes": self.resizes,
             "filter": f"Pillow {self.filter.name.lower()}",
             "crops": "nothing",
+            "ssim_border": "mirrored" if self.ssim_border else "left out",
             "lpips_network": self.lpips,
             "psnr_of": self.psnr_of,
             "kid_factor": self.kid_factor,
@@ -116,6 +119,7 @@ PROTOCOLS = {
             filter=Image.Resampling.LANCZOS,
             at="height",
             rewrites=True,
+            ssim_border=True,
             lpips="squeeze",
             kid_factor=1000,
         ),
@@ -126,6 +130,7 @@ PROTOCOLS = {
             filter=Image.Resampling.LANCZOS,
             at="picture",
             rewrites=True,
+            ssim_border=True,
             lpips="squeeze",
             psnr_of=16,
             kid_factor=1000,

@@ -57,8 +57,9 @@ def printed(content: Mapping[str, Any]) -> str:
         f" {pairs['with_region']} with a region inside",
         f"pair list {pairs['sha256'][:_HASH_SHOWN]}, pictures {content['pictures']['sha256'][:_HASH_SHOWN]}"
         f" of {', '.join(content['pictures']['sizes'])}{weights}",
-        f"protocol {protocol['name']} ({protocol['source']}): {protocol['filter']} resizes {protocol['resizes']};"
-        f" crops {protocol['crops']}; outside is {'the photo' if content['keeps_photo_outside'] else 'what was made'}",
+        f"protocol {protocol['name']} ({protocol['source']}): {protocol['filter']} resizes {protocol['resizes']};",
+        f"crops {protocol['crops']}; SSIM's border is {protocol['ssim_border']};"
+        f" outside what changes is {'the photo' if content['keeps_photo_outside'] else 'what was made'}",
         versions,
     ]
     return "\n".join(lines)
