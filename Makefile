@@ -127,13 +127,18 @@ more: $(VENV)/.tested
 	$(PYTEST) -m more
 
 # Packages that only some users want are in an environment of their own, which sees the other one's.
-EXTRAS := photos
+EXTRAS := photos metrics
+# What their tests compare with, and torchvision, which is no extra's: it must be the one for the torch that is there.
+COMPARED := torchvision lpips clean-fid
+THIS_TORCH = torch==$$($(BIN)/python -c 'import torch; print(torch.__version__)')
 EXTRAS_VENV := $(VENV)-extras
 site_packages = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 extras: $(VENV)/.tested
 	$(PYTHON) -m venv $(EXTRAS_VENV)
 	echo "import site; site.addsitedir('$(call site_packages,$(BIN)/..)')" > $(call site_packages,$(EXTRAS_VENV))/tested.pth
-	$(EXTRAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install $$($(BIN)/python -m build_support.extras $(EXTRAS))
+	$(EXTRAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
+	    $$($(BIN)/python -m build_support.torch_index '$(TORCH_INDEX)') "$(THIS_TORCH)" \
+	    $$($(BIN)/python -m build_support.extras $(EXTRAS)) $(COMPARED)
 	OMP_NUM_THREADS=1 $(EXTRAS_VENV)/bin/python -m pytest -m extras
 
 large: $(VENV)/.tested

@@ -1,7 +1,8 @@
-"""Writing files that are whole or not there, whatever happens to the process, the machine or the disk."""
+"""Files: writing them whole or not at all, whatever happens to the process, the machine or the disk; their hashes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from tryon.errors import InputError
 
 PART = ".part"
 """End of the name of a file that is not whole yet."""
+
+HASH_BLOCK = 1 << 20  # bytes
 
 
 @contextmanager
@@ -76,6 +79,15 @@ def check_output_file(path: Path) -> None:
         part.unlink()
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}), wanted a file that can") from None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

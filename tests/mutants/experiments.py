@@ -15,7 +15,7 @@ NOISE = "tryon/data/synthetic/noise.py"
 OF_STATISTICS = "tests/tryon/experiments/test_statistics.py"
 OF_TABLES = "tests/tryon/experiments/test_tables.py"
 OF_DISTILLATION = "tests/tryon/experiments/test_distillation.py"
-OF_METRICS = "tests/tryon/test_metrics.py"
+OF_METRICS = "tests/tryon/metrics/test_evaluation.py"
 OF_NOISE = "tests/tryon/data/test_synthetic_scene.py"
 
 MUTANTS = (

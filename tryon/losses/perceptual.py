@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 import tryon_kernels as tk
 from tryon.conversion import check_state_dict, read_state_dict
+from tryon.files import sha256_of
 from tryon.networks.blocks import scaled_channels
 from tryon.networks.frozen import freeze
 
@@ -26,7 +26,6 @@ STAGE_CONVOLUTIONS = (2, 2, 4, 4, 1)  # of the fifth stage only the first is nee
 POOL = 2
 TORCHVISION_PREFIX = "features."
 RANDOM_SEED = 19
-HASH_BLOCK = 1 << 20  # bytes
 
 Back: TypeAlias = Callable[[Tensor], Tensor]
 """From the gradient of what a step gave to that of what it was given."""
@@ -58,7 +57,7 @@ class PerceptualLoss(nn.Module):
             _say_random()
         else:
             _load(self.convolutions, weights)
-            self._source = f"file:{_sha256(weights)}"
+            self._source = f"file:{sha256_of(weights)}"
         layers = (cast(nn.Conv2d, layer) for layer in self.convolutions.values())
         self.levels = nn.ModuleList(
             nn.ModuleList(_Layer(next(layers), compared=i == 0) for i in range(count)) for count in STAGE_CONVOLUTIONS
@@ -237,11 +236,3 @@ def _load(convolutions: nn.ModuleDict, path: Path) -> None:
     shapes = {TORCHVISION_PREFIX + key: value.shape for key, value in own.items()}
     check_state_dict(state, shapes, str(path), ignored=state)  # the file holds the rest of the classifier too
     convolutions.load_state_dict({key: state[TORCHVISION_PREFIX + key] for key in own})
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -86,21 +86,28 @@ def evaluate(
     device: str = "cpu",
     progress: Callable[[int], object] | None = None,
     perceptual: PerceptualLoss | None = None,
+    dressed: Callable[[str, str, Image.Image], object] | None = None,
 ) -> Evaluation:
     """Dress every pair and compare with the true photo, its parsing and the true flow.
 
     The truth of a pair is ``test_truth/PERSON__GARMENT.png``, or for a person's own garment the photo itself; drawn
-    folders have ``test_truth_label`` and ``test_flow`` too. ``progress`` is called with 1 after each pair.
+    folders have ``test_truth_label`` and ``test_flow`` too. ``progress`` is called with 1 after each pair, ``dressed``
+    with each pair and its try-on image, of the folder's size.
 
     Raises:
         InputError: before the first pair is dressed: a picture cannot be read, a pair has no truth, or a tutor meets a
             person without parsing.
     """
-    _check_pairs(model, folder, pairs)
+    check_pairs(model, folder, pairs)
+    for pair in pairs:
+        true_photo(folder, *pair)
     model = model.to(device).eval()
     scores = []
     for person, garment in pairs:
-        scores.append(_score(model, folder, person, garment, device, perceptual))
+        image, warped = dress_pair(model, folder, person, garment, device)
+        scores.append(_score(image, warped, folder, person, garment, perceptual))
+        if dressed is not None:
+            dressed(person, garment, image)
         if progress is not None:
             progress(1)
     means: dict[str, Any] = {name: _mean([getattr(score, name) for score in scores]) for name in MEASURES}
@@ -124,24 +131,57 @@ def dress_pair(
     return tensor_to_image(result.image[0]), result.warped
 
 
+def check_pairs(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, str]]) -> None:
+    """Read what a model sees of all pairs. Raises InputError where a file cannot be read, or a tutor lacks parsing."""
+    for person in dict.fromkeys(person for person, _ in pairs):
+        _check_labels(model, folder, person)
+        folder.read_person(person)
+    for garment in dict.fromkeys(garment for _, garment in pairs):
+        folder.read_garment(garment)
+
+
+def true_photo_path(folder: TryOnFolder, person: str, garment: str) -> Path | None:
+    """File of a pair's true photo; None where the folder has none."""
+    path = folder.root / TRUTH_FOLDER / f"{pair_name(folder, person, garment)}.png"
+    if path.exists():
+        return path
+    return folder.photo_path(person) if person == garment else None
+
+
 def true_photo(folder: TryOnFolder, person: str, garment: str) -> Image.Image:
     """The true photo of a pair, at its own size."""
-    path = folder.root / TRUTH_FOLDER / f"{_pair_name(folder, person, garment)}.png"
-    if path.exists():
-        return open_image(path)
-    if person == garment:
-        return open_image(folder.photo_path(person))
-    raise InputError(f"{path}: no such file, wanted the true photo of the pair")
+    path = true_photo_path(folder, person, garment)
+    if path is None:
+        path = folder.root / TRUTH_FOLDER / f"{pair_name(folder, person, garment)}.png"
+        raise InputError(f"{path}: no such file, wanted the true photo of the pair")
+    return open_image(path)
+
+
+def true_labels(folder: TryOnFolder, person: str, garment: str) -> NDArray[np.uint8] | None:
+    """Exact parsing of a pair's true photo, H x W, as drawn folders have it; None without."""
+    if garment not in folder.garments:
+        return None
+    path = folder.root / LABEL_FOLDER / f"{pair_name(folder, person, garment)}.png"
+    return np.asarray(read_image(path)) if path.exists() else None
+
+
+def pair_name(folder: TryOnFolder, person: str, garment: str) -> str:
+    """What files of a pair are called, without an ending: ``PERSON__GARMENT``, both as their pictures are called."""
+    return f"{folder.photo_path(person).stem}__{folder.garment_path(garment).stem}"
 
 
 def _score(
-    model: TryOnModel, folder: TryOnFolder, person: str, garment: str, device: str, perceptual: PerceptualLoss | None
+    image: Image.Image,
+    warped: Warped,
+    folder: TryOnFolder,
+    person: str,
+    garment: str,
+    perceptual: PerceptualLoss | None,
 ) -> PairScore:
-    image, warped = dress_pair(model, folder, person, garment, device)
     truth = true_photo(folder, person, garment)
     image = image.resize(truth.size, Image.Resampling.BICUBIC)
     size = truth.height, truth.width
-    labels, own_labels = (_true_labels(folder, person, worn) for worn in (garment, person))
+    labels, own_labels = (true_labels(folder, person, worn) for worn in (garment, person))
     skin = kept = shown = None
     if labels is not None:
         mask = F.interpolate(warped.mask.float().cpu(), size=size, mode="bilinear", align_corners=False)[0, 0]
@@ -172,15 +212,8 @@ def _distance(perceptual: PerceptualLoss, image: Image.Image, truth: Image.Image
     return perceptual(image_to_tensor(image)[None], image_to_tensor(truth)[None]).item()
 
 
-def _true_labels(folder: TryOnFolder, person: str, garment: str) -> NDArray[np.uint8] | None:
-    if garment not in folder.garments:
-        return None
-    path = folder.root / LABEL_FOLDER / f"{_pair_name(folder, person, garment)}.png"
-    return np.asarray(read_image(path)) if path.exists() else None
-
-
 def _flow_error(folder: TryOnFolder, person: str, garment: str, warped: Warped) -> float | None:
-    path = folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz"
+    path = folder.root / FLOW_FOLDER / f"{pair_name(folder, person, garment)}.npz"
     if not path.exists():
         return None
     source = torch.from_numpy(_read_flow(path))
@@ -202,17 +235,3 @@ def _read_flow(path: Path) -> np.ndarray:
 def _check_labels(model: TryOnModel, folder: TryOnFolder, person: str) -> None:
     if model.role == "tutor" and person not in folder.labelled_people:
         raise InputError(f"{folder.root}: found no parsing or pose of {person}, wanted both for a tutor")
-
-
-def _check_pairs(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, str]]) -> None:
-    for person in dict.fromkeys(person for person, _ in pairs):
-        _check_labels(model, folder, person)
-        folder.read_person(person)
-    for garment in dict.fromkeys(garment for _, garment in pairs):
-        folder.read_garment(garment)
-    for pair in pairs:
-        true_photo(folder, *pair)
-
-
-def _pair_name(folder: TryOnFolder, person: str, garment: str) -> str:
-    return f"{folder.photo_path(person).stem}__{folder.garment_path(garment).stem}"
