@@ -30,16 +30,9 @@ def read_keypoints(path: Path, size: Size) -> Tensor:
     Raises:
         InputError: the file cannot be read, or has other keypoints; names it.
     """
-    try:
-        people = [_keypoints(person) for person in json.loads(path.read_text(encoding="utf-8"))["people"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
-    people = [person for person in people if len(person)]
+    people = read_people(path)
     if not people:
         return torch.zeros(POSE_KEYPOINTS, 3)
-    for person in people:
-        if len(person) != POSE_KEYPOINTS:
-            raise InputError(f"{path}: found {len(person)} keypoints, wanted {POSE_KEYPOINTS} (COCO)")
     keypoints = max(people, key=_certainty)
     places = keypoints[:, :2]
     if places.abs().max() > 1:
@@ -53,6 +46,23 @@ def read_keypoints(path: Path, size: Size) -> Tensor:
         places *= torch.tensor(size[::-1])
     keypoints[:, 2] = present.all(dim=1).float()
     return keypoints
+
+
+def read_people(path: Path) -> list[Tensor]:
+    """Read all people of an OpenPose file: 18 x 3 each, x, y and confidence as they are there.
+
+    Raises:
+        InputError: the file cannot be read, or has other keypoints; names it.
+    """
+    try:
+        people = [_keypoints(person) for person in json.loads(path.read_text(encoding="utf-8"))["people"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
+    people = [person for person in people if len(person)]
+    for person in people:
+        if len(person) != POSE_KEYPOINTS:
+            raise InputError(f"{path}: found {len(person)} keypoints, wanted {POSE_KEYPOINTS} (COCO)")
+    return people
 
 
 def _keypoints(person: dict[str, list[float]]) -> Tensor:
