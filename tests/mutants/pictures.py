@@ -9,6 +9,7 @@ OPENING = "tryon/data/images/opening.py"
 MASKS = "tryon/data/images/masks.py"
 FRAMES = "tryon/data/images/frames.py"
 CUT_OUT = "tryon/garment_mask.py"
+PLAIN = "tryon/plain_background.py"
 PAIRS = "tryon/data/pairs.py"
 POSE = "tryon/data/pose.py"
 FOLDER = "tryon/data/folder.py"
@@ -49,7 +50,12 @@ MUTANTS = (
     Mutant(FRAMES, "left = (photo.width - width) // 2", "left = 0", OF_FRAMES),
     Mutant(FRAMES, "/ GARMENT_FILL\n", "\n", OF_FRAMES),
     Mutant(FRAMES, "clip(0, image.width - 1)", "clip(0, image.width - 2)", OF_FRAMES),
-    Mutant(CUT_OUT, 'side="right")  #', 'side="left")  #', OF_CUT_OUT),
+    Mutant(PLAIN, "if min(top, bottom, left, right) > 0 and thickest > _FRAME_SHARE:", "if thickest > 0:", OF_CUT_OUT),
+    Mutant(PLAIN, "    elif border > covered:", "    elif border > 1:", OF_CUT_OUT),
+    Mutant(PLAIN, "max(tolerance, _OUTLINE * contrast), _LOOSEST_OUTLINE)", "tolerance, _LOOSEST_OUTLINE)", OF_CUT_OUT),
+    Mutant(PLAIN, "        if large == 1:", "        if large:", OF_CUT_OUT),
+    Mutant(PLAIN, "np.median(left) < _PLAIN_CONTRAST:", "np.median(left) < 0:", OF_CUT_OUT),
+    Mutant(PLAIN, 'side="right")  #', 'side="left")  #', OF_CUT_OUT),
     Mutant(CUT_OUT, "elif border > max(PLAIN_BORDER, covered):", "elif border > PLAIN_BORDER:", OF_CUT_OUT),
     Mutant(CUT_OUT, ".min() < _HALF:", ".min() < 255:", OF_CUT_OUT),
     Mutant(PAIRS, 'encoding="utf-8-sig"', 'encoding="utf-8"', OF_PAIRS),

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.tryon.product_photos import HARD, REFUSED
 from tryon.data.folder import TryOnFolder
 from tryon.data.images import open_image, open_mask
 from tryon.errors import InputError
-from tryon.garment_mask import check_mask, connected_to_border, cut_out, garment_mask
+from tryon.garment_mask import check_mask, cut_out
+from tryon.plain_background import connected_to_border, garment_mask
 
 
 def drawn(background: int = 250) -> np.ndarray:
@@ -67,6 +69,28 @@ def test_a_background_that_is_not_plain_is_refused_with_the_reason() -> None:
 def test_an_empty_photo_is_refused_with_the_reason() -> None:
     with pytest.raises(InputError, match=r"found no garment on the background \(0\.0% of the photo"):
         garment_mask(Image.new("RGB", (60, 80), (255, 255, 255)))
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_a_hard_photo_gives_the_drawn_mask_to_a_pixel_or_so_at_its_outline(case: str) -> None:
+    draw, distance = HARD[case]
+    photo, wanted = draw()
+    found = np.asarray(garment_mask(Image.fromarray(photo))) > 0
+    wrong = (found & ~_widened(wanted, distance)) | (~found & ~_widened(~wanted, distance))
+    assert wrong.sum() <= 0.002 * wanted.sum()  # a hook, what JPEG does to corners
+
+
+def _widened(area: np.ndarray, distance: int) -> np.ndarray:
+    sums = np.pad(np.cumsum(np.cumsum(np.pad(area, distance).astype(np.int64), 0), 1), ((1, 0), (1, 0)))
+    side = 2 * distance + 1
+    return sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side] > 0
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_one_garment_on_a_plain_background_is_refused_with_what_was_found(case: str) -> None:
+    draw, found = REFUSED[case]
+    with pytest.raises(InputError, match=rf"shirt\.jpg: found {found}.*give a garment mask$"):
+        garment_mask(Image.fromarray(draw()), "shirt.jpg")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.59, 0.7, 0.95])
@@ -136,5 +160,5 @@ def test_real_product_photos_give_nearly_the_published_masks(real_photos: Path) 
         found = np.asarray(garment_mask(open_image(folder.garment_path(garment)))) > 127
         wanted = np.asarray(open_mask(folder.mask_path(garment))) > 127
         overlap = (found & wanted).sum() / (found | wanted).sum()
-        # The outlines differ by a pixel at most places: 6 to 9 % of these garments' area.
-        assert overlap > 0.92, f"{garment}: {overlap:.3f}"
+        # The published outlines lie half a pixel to the right and below: 2 to 4 % of these garments' area.
+        assert overlap > 0.95, f"{garment}: {overlap:.3f}"

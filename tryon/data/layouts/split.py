@@ -93,7 +93,7 @@ class SplitFiles:
     def _first(self, kind: str) -> Indexed | None:
         for folder, files in self._places(kind):
             if folder.is_dir():
-                return Indexed(folder, files, _index(folder, files))
+                return Indexed(folder, files, index_files(folder, files.suffixes, files.tail))
         return None
 
     def _required(self, kind: str) -> Indexed:
@@ -134,18 +134,29 @@ class SplitFiles:
             raise InputError(f"{lists[0]}: found nobody of {self.found['photo'].folder}, wanted people of this split")
 
 
-def _index(folder: Path, kind: Files) -> Index:
-    """Files of a folder by id, sorted by name, but for hidden ones, which systems leave beside those that they copy."""
+def index_files(folder: Path, suffixes: tuple[str, ...], tail: str = "") -> Index:
+    """Files of a folder by id, sorted by name, but for hidden ones, which systems leave beside those that they copy.
+
+    Args:
+        folder: of the files.
+        suffixes: how they end; others are something else.
+        tail: what their names end with before the suffix; others are something else.
+
+    Raises:
+        InputError: the folder is missing, has none of them, or two of one id.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
     found: Index = {}
     for path in sorted(folder.iterdir()):
         name = path.stem
-        if path.suffix.lower() not in kind.suffixes or path.name.startswith(".") or not name.endswith(kind.tail):
+        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not name.endswith(tail):
             continue
-        key = sample_id(name.removesuffix(kind.tail) + path.suffix)
+        key = sample_id(name.removesuffix(tail) + path.suffix)
         if (other := found.setdefault(key, path)) is not path:
             raise InputError(f"{folder}: {other.name} and {path.name} have one id, {key}; wanted one file")
     if not found:
-        raise InputError(f"{folder}: found no *{kind.tail} file of {', '.join(kind.suffixes)}")
+        raise InputError(f"{folder}: found no *{tail} file of {', '.join(suffixes)}")
     return found
 
 
