@@ -95,6 +95,7 @@ class TryOnFolder:
         split: "train" (every garment is the one its person wears, all files must be there) or "test"
             (people and garments are combined by pair files; parsing, pose and DensePose where they are).
         size: (height, width) to resize everything to; by default the first photo's, which all files must then have.
+        posed: whether a train split must have poses, which only a tutor sees.
 
     Attributes:
         size: (height, width) of all tensors that are read.
@@ -107,7 +108,7 @@ class TryOnFolder:
         InputError: a folder or file is missing, or ids do not match; the message names it.
     """
 
-    def __init__(self, root: Path, split: str, size: Size | None = None) -> None:
+    def __init__(self, root: Path, split: str, size: Size | None = None, posed: bool = True) -> None:
         self.root = root
         self.split = split
         if not root.is_dir():
@@ -128,11 +129,12 @@ class TryOnFolder:
         self.size = size or open_image(next(iter(self._photos.values()))).size[::-1]
         _require_ids(self._garments, self._masks, root / names["mask"])
         if split == "train":
-            self._require_complete(root, names, label_folder)
+            self._require_complete(root, names, label_folder, posed)
 
-    def _require_complete(self, root: Path, names: dict[str, str], label_folder: Path) -> None:
+    def _require_complete(self, root: Path, names: dict[str, str], label_folder: Path, posed: bool) -> None:
         wanted = [(self._garments, root / names["garment"]), (self._parsings, label_folder)]
-        wanted.append((self._poses, root / "train_pose"))
+        if posed or self._poses:
+            wanted.append((self._poses, root / "train_pose"))
         if self.has_densepose:
             wanted.append((self._denseposes, root / "train_densepose"))
         for files, folder in wanted:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from tryon.data.flow import read_flow
 from tryon.data.folder import TryOnFolder
 from tryon.data.images import image_to_tensor, open_image, read_image, tensor_to_image
 from tryon.data.sample import move, stack
@@ -183,20 +183,9 @@ def _flow_error(folder: TryOnFolder, person: str, garment: str, warped: Warped) 
     path = folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz"
     if not path.exists():
         return None
-    source = torch.from_numpy(_read_flow(path))
+    source = read_flow(path)
     height, width = source.shape[-2:]
     return flow_end_point_error(resized_map(warped.flow.sampling_map.float().cpu(), (height, width))[0], source)
-
-
-def _read_flow(path: Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            source = arrays["source"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as a true flow ({error})") from None
-    if source.ndim != 3 or source.shape[0] != 2:
-        raise InputError(f"{path}: found shape {source.shape}, wanted 2 x H x W")
-    return source
 
 
 def _check_labels(model: TryOnModel, folder: TryOnFolder, person: str) -> None:
