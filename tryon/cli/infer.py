@@ -80,5 +80,4 @@ def _dress_pairs(options: argparse.Namespace) -> None:
 
 
 def _garment(folder: TryOnFolder, garment: str) -> tuple[Image.Image, Image.Image]:
-    path, mask_path = folder.garment_path(garment), folder.mask_path(garment)
-    return cut_out(open_image(path), open_mask(mask_path), str(path), str(mask_path))
+    return cut_out(*folder.open_garment(garment), str(folder.garment_path(garment)), str(folder.mask_path(garment)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tryon.data.folder import SUBFOLDERS, TryOnFolder, read_pairs
-from tryon.data.images import format_size, open_mask
+from tryon.data.images import format_size
 from tryon.errors import InputError
 from tryon.garment_mask import check_mask
 
@@ -52,8 +52,8 @@ def _unreadable(readers: list[Callable[[], object]]) -> list[str]:
 
 def _check_garment(folder: TryOnFolder, garment: str) -> None:
     folder.read_garment(garment)
-    path = folder.mask_path(garment)
-    check_mask(open_mask(path), str(path))
+    _, mask = folder.open_garment(garment)
+    check_mask(mask, str(folder.mask_path(garment)))
 
 
 def _summary(folder: TryOnFolder) -> str:

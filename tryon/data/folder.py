@@ -24,6 +24,8 @@ from tryon.data.images import (
     format_size,
     image_to_tensor,
     mask_to_tensor,
+    may_be_transparent,
+    on_white,
     open_image,
     open_mask,
     read_image,
@@ -51,6 +53,14 @@ def sample_id(name: str) -> str:
     Systems write accents as letters of their own or not (NFD, NFC): ids are of one kind (NFC).
     """
     return _ROLE_TAIL.sub("", unicodedata.normalize("NFC", Path(name).stem).removesuffix("_keypoints"))
+
+
+def as_written(path: Path) -> Path:
+    """A file's path, with the accents of its name written as the folder has them, if it has the file."""
+    if not path.name.isascii() and not path.exists() and path.parent.is_dir():
+        name = unicodedata.normalize("NFC", path.name)
+        return next((own for own in path.parent.iterdir() if unicodedata.normalize("NFC", own.name) == name), path)
+    return path
 
 
 def index_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -116,7 +126,7 @@ class TryOnFolder:
         names = SUBFOLDERS[split]
         self._photos = index_files(root / names["photo"], SUFFIXES)
         self._garments = index_files(root / names["garment"], SUFFIXES)
-        self._masks = index_files(root / names["mask"], SUFFIXES)
+        self._masks = _optional_index(root / names["mask"], SUFFIXES)
         self.scheme = find_label_scheme(root, split)
         label_folder = root / f"{split}_label{self.scheme.folder_suffix if self.scheme else ''}"
         self._parsings = _optional_index(label_folder, (".png",))
@@ -127,9 +137,18 @@ class TryOnFolder:
         self.garments = list(self._garments)
         self._resizes = size is not None
         self.size = size or open_image(next(iter(self._photos.values()))).size[::-1]
-        _require_ids(self._garments, self._masks, root / names["mask"])
+        self._require_masks(root / names["mask"])
         if split == "train":
             self._require_complete(root, names, label_folder, posed)
+
+    def _require_masks(self, folder: Path) -> None:
+        """Masks of all product photos but of those that may be transparent."""
+        wanted = {
+            garment: path
+            for garment, path in self._garments.items()
+            if garment not in self._masks and not may_be_transparent(path)
+        }
+        _require_ids(wanted, self._masks or index_files(folder, SUFFIXES) if wanted else {}, folder)
 
     def _require_complete(self, root: Path, names: dict[str, str], label_folder: Path, posed: bool) -> None:
         wanted = [(self._garments, root / names["garment"]), (self._parsings, label_folder)]
@@ -161,13 +180,23 @@ class TryOnFolder:
         return _lookup(self._garments, garment, self.root / SUBFOLDERS[self.split]["garment"])
 
     def mask_path(self, garment: str) -> Path:
-        """File of a garment mask."""
-        return _lookup(self._masks, garment, self.root / SUBFOLDERS[self.split]["mask"])
+        """File of a garment mask: the product photo, whose transparency it then is, where there is no other."""
+        return self._masks.get(garment) or self.garment_path(garment)
+
+    def open_garment(self, garment: str) -> tuple[Image.Image, Image.Image]:
+        """A product photo (RGB, on white) and its grey mask, at their own size."""
+        path = self.garment_path(garment)
+        if garment in self._masks:
+            return open_image(path), open_mask(self._masks[garment])
+        photo = open_image(path, "RGBA")
+        mask = photo.getchannel("A")
+        if mask_to_tensor(mask).all():
+            raise InputError(f"{path}: found no mask file and nothing transparent, wanted one of the two as its mask")
+        return on_white(photo), mask
 
     def read_garment(self, garment: str) -> Garment:
         """Read a product photo and its mask, at `size`."""
-        photo = open_image(self.garment_path(garment))
-        mask = open_mask(self.mask_path(garment))
+        photo, mask = self.open_garment(garment)
         self._check_size(self.garment_path(garment), photo.size[::-1], self._resizes)
         _check_same_size(self.mask_path(garment), mask.size[::-1], photo.size[::-1])
         return make_garment(photo, mask, self.size)

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from tryon.data.flow import read_flow
-from tryon.data.folder import TryOnFolder
+from tryon.data.folder import TryOnFolder, as_written
 from tryon.data.images import image_to_tensor, open_image, read_image, tensor_to_image
 from tryon.data.sample import move, stack
 from tryon.data.synthetic import Label
@@ -126,7 +127,7 @@ def dress_pair(
 
 def true_photo(folder: TryOnFolder, person: str, garment: str) -> Image.Image:
     """The true photo of a pair, at its own size."""
-    path = folder.root / TRUTH_FOLDER / f"{_pair_name(folder, person, garment)}.png"
+    path = as_written(folder.root / TRUTH_FOLDER / f"{_pair_name(folder, person, garment)}.png")
     if path.exists():
         return open_image(path)
     if person == garment:
@@ -175,15 +176,19 @@ def _distance(perceptual: PerceptualLoss, image: Image.Image, truth: Image.Image
 def _true_labels(folder: TryOnFolder, person: str, garment: str) -> NDArray[np.uint8] | None:
     if garment not in folder.garments:
         return None
-    path = folder.root / LABEL_FOLDER / f"{_pair_name(folder, person, garment)}.png"
+    path = as_written(folder.root / LABEL_FOLDER / f"{_pair_name(folder, person, garment)}.png")
     return np.asarray(read_image(path)) if path.exists() else None
 
 
+def _true_flow(folder: TryOnFolder, person: str, garment: str) -> Tensor | None:
+    path = as_written(folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz")
+    return read_flow(path) if path.exists() else None
+
+
 def _flow_error(folder: TryOnFolder, person: str, garment: str, warped: Warped) -> float | None:
-    path = folder.root / FLOW_FOLDER / f"{_pair_name(folder, person, garment)}.npz"
-    if not path.exists():
+    source = _true_flow(folder, person, garment)
+    if source is None:
         return None
-    source = read_flow(path)
     height, width = source.shape[-2:]
     return flow_end_point_error(resized_map(warped.flow.sampling_map.float().cpu(), (height, width))[0], source)
 
@@ -199,8 +204,11 @@ def _check_pairs(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, 
         folder.read_person(person)
     for garment in dict.fromkeys(garment for _, garment in pairs):
         folder.read_garment(garment)
-    for pair in pairs:
-        true_photo(folder, *pair)
+    for person, garment in pairs:
+        true_photo(folder, person, garment)
+        _true_flow(folder, person, garment)
+        for worn in (garment, person):
+            _true_labels(folder, person, worn)
 
 
 def _pair_name(folder: TryOnFolder, person: str, garment: str) -> str:
