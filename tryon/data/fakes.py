@@ -104,7 +104,7 @@ class Fakes:
         """All files that are used."""
         return [path for person in self._pictures for path, _ in self._files_of(person)]
 
-    def check(self, progress: Callable[[int], object]) -> None:
+    def check(self, progress: Callable[[int], object] = lambda people: None) -> None:
         """Read all files; ``progress`` is called with 1 after each person.
 
         Raises:

@@ -105,7 +105,7 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
         for folder in (config.out / name for name in names):
             if has_checkpoint(folder) and not config.resume:
                 raise InputError(f"{folder}: found an earlier run, wanted an empty folder (or resume it)")
-        fakes = None if config.fakes is None else _read_fakes(config, data)
+        fakes = _read_fakes(config, data)
         for name in names:
             run = _Run(name, config, data, fakes)
             if name == names[0] and leads():  # only now is something written
@@ -115,24 +115,25 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
     return config.out / names[-1]
 
 
-def _read_fakes(config: TrainConfig, data: TryOnFolder) -> Fakes:
-    assert config.fakes is not None
+def _read_fakes(config: TrainConfig, data: TryOnFolder) -> Fakes | None:
+    """The fake pictures, all of them read once so that none fails later."""
+    if config.fakes is None:
+        return None
     fakes = Fakes(config.fakes, data)
     if config.surroundings and not fakes.has_masks:
         raise InputError(f"{fakes.root}: found no folder mask, wanted one with surroundings: what is no background")
-    with ExitStack() as shown:
-        fakes.check(
-            shown.enter_context(Progress("read fakes", len(data.people), "people")).update
-            if leads()
-            else lambda _: None
-        )
+    if leads():
+        with Progress("read fakes", len(data.people), "people") as progress:
+            fakes.check(progress.update)
+    else:
+        fakes.check()
     return fakes
 
 
 class _Run:
     """One stage's training: its folder, stage, optimiser and position."""
 
-    def __init__(self, name: str, config: TrainConfig, data: TryOnFolder, fakes: Fakes | None) -> None:
+    def __init__(self, name: str, config: TrainConfig, data: TryOnFolder, fakes: Fakes | None = None) -> None:
         self.config = config
         self.data = data
         self.fakes = fakes
