@@ -10,7 +10,7 @@ from tryon.data.images import Size, format_size
 from tryon.errors import InputError
 from tryon.networks import SIZE_MULTIPLE
 from tryon.precision import LOWERED
-from tryon.stages import GUIDANCE, PUBLISHED
+from tryon.stages import GUIDANCE, OF_FAKES, PUBLISHED
 
 WIDEST = 64  # here a convolution's weights are 38 GB
 SEEDS = 1 << 64  # what torch takes
@@ -43,6 +43,7 @@ class TrainConfig:
         average: decay a step, above 0 and below 1, of a moving average of the weights, which is then what is saved as
             the model; by default the weights themselves are.
         guidance: what guides the student: "full" as published, or "imitate", "none", "features" or "always".
+        fakes: folder of pictures that the student learns from in the tutor's place (`Fakes`).
         surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
         picture_every: steps between pictures, each with a checkpoint.
@@ -73,6 +74,7 @@ class TrainConfig:
     workers: int = 1
     average: float | None = None
     guidance: str = PUBLISHED
+    fakes: Path | None = None
     surroundings: bool = False
     perceptual_weights: Path | None = None
     picture_every: int = 500
@@ -105,6 +107,8 @@ class TrainConfig:
         for name, choices in (("precision", LOWERED), ("guidance", GUIDANCE)):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name}: found {getattr(self, name)!r}, wanted one of {', '.join(choices)}")
+        if self.fakes is not None and self.guidance not in OF_FAKES:
+            raise InputError(f"guidance: found {self.guidance} with fakes, wanted one of {', '.join(OF_FAKES)}")
 
 
 def check_training_size(size: Size) -> None:

@@ -96,6 +96,13 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be written into ({found}), wanted a folder that can") from None
 
 
+def make_new_folder(folder: Path) -> None:
+    """`make_folder` of one that holds nothing yet. Raises InputError where it does."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder}: found a folder that holds something, wanted a new or empty one")
+    make_folder(folder)
+
+
 def check_output_file(path: Path) -> None:
     """Make the folder of an output file. Raises InputError where the file cannot be written."""
     if path.is_dir():

@@ -6,6 +6,9 @@ from tests.mutants.mutant import Mutant
 
 BASE = "tryon/stages/base.py"
 STUDENT = "tryon/stages/student.py"
+KNOWLEDGE = "tryon/stages/knowledge.py"
+FAKES = "tryon/data/fakes.py"
+OF_FAKES = "tests/tryon/test_fakes.py"
 TUTOR = "tryon/stages/tutor.py"
 MODELS = "tryon/models.py"
 LOOP = "tryon/engine/loop.py"
@@ -64,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(STUDENT, "WARP_LOSS_SHARE = 0.25", "WARP_LOSS_SHARE = 0.5", STUDENT_LOSSES),
     Mutant(
-        STUDENT,
+        KNOWLEDGE,
         "torch.cat((other.image, own.image))",
         "torch.cat((own.image, other.image))",
         STUDENT_LOSSES,
@@ -72,22 +75,26 @@ MUTANTS = (
     Mutant(STUDENT, ".eval().requires_grad_(False)", ".requires_grad_(False)", f"{TRAINING} -k tutor_stays_frozen"),
     Mutant(
         STUDENT,
-        "better_tutor_weights(knowledge.warped.garment, warped.garment, target)",
-        "better_tutor_weights(warped.garment, knowledge.warped.garment, target)",
+        "better_tutor_weights(tutors.garment, warped.garment, target)",
+        "better_tutor_weights(warped.garment, tutors.garment, target)",
         STUDENT_LOSSES,
     ),
     Mutant(STUDENT, "if not self.guidance.adjusted:", "if self.guidance.adjusted:", f"{GUIDANCE} -k adjustable"),
-    Mutant(STUDENT, "fake.image * mask", "photo * mask", f"{GUIDANCE} -k who_imitates"),
-    Mutant(STUDENT, "_seen(photo), region,", "_seen(photo), fake.warped.mask,", f"{GUIDANCE} -k who_imitates"),
+    Mutant(KNOWLEDGE, "fake.image * mask", "photo * mask", f"{GUIDANCE} -k who_imitates"),
+    Mutant(KNOWLEDGE, "_seen(photo), region,", "_seen(photo), mask,", f"{GUIDANCE} -k who_imitates"),
+    Mutant(KNOWLEDGE, "regions.arms if fake.mask is None", "regions.garment if fake.mask is None", OF_FAKES),
+    Mutant(FAKES, "of_person.get(self._folder.people[other]) or ", "", f"{OF_FAKES} -k drawn_garment"),
+    Mutant(FAKES, "other % len(of_person)", "0", f"{OF_FAKES} -k drawn_garment"),
+    Mutant(FAKES, "elif garment == person:", "elif garment is person:", f"{OF_FAKES} -k cannot_be_used"),
     Mutant(
         STUDENT,
-        "part.requires_grad_(second_half)",
+        "part.requires_grad_(second_half or self.recipe.without_tutor)",
         "part.requires_grad_(True)",
         f"{TRAINING} -k first_half_trains",
     ),
     Mutant(
         STUDENT,
-        "part.requires_grad_(second_half)",
+        "part.requires_grad_(second_half or self.recipe.without_tutor)",
         "part.train(second_half).requires_grad_(second_half)",
         f"{GOLDEN} -k student-warp-False",
     ),
@@ -111,14 +118,14 @@ MUTANTS = (
         STUDENT_LOSSES,
     ),
     Mutant(
-        STUDENT,
+        KNOWLEDGE,
         "return seen, surroundings.around(photo, photo, background)",
         "return seen, photo",
         f"{SURROUNDINGS} -k input_and_target",
     ),
     Mutant(
-        STUDENT,
-        "background * (1 - fake.warped.mask)",
+        KNOWLEDGE,
+        "background * (1 - worn_mask)",
         "background",
         f"{SURROUNDINGS} -k input_and_target",
     ),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tryon.cli import main
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
@@ -57,6 +58,15 @@ def tiny_run(tiny_config: TrainConfig) -> Path:
     """A run folder with all four stages; tests only read it."""
     train_all(tiny_config)
     return tiny_config.out
+
+
+@pytest.fixture(scope="session")
+def drawn_fakes(tiny_run: Path, drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny tutor's pictures of the first epoch, with masks and flows; tests only read it."""
+    out = tmp_path_factory.mktemp("fakes") / "fakes"
+    command = ("fakes", "--weights", tiny_run / "tutor", "--data", drawn_data, "--out", out, "--flows")
+    assert main([*map(str, command), "--device", "cpu"]) == 0
+    return out
 
 
 @pytest.fixture

@@ -71,6 +71,22 @@ def test_the_pairs_of_a_folder_are_dressed(tiny_run: Path, drawn_data: Path, tmp
     assert names == ["000000_0__000001_1.png", "000001_0__000000_1.png"]
 
 
+def test_the_transparency_of_a_folders_garments_is_their_mask(tiny_run: Path, drawn_data: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(drawn_data, tmp_path / "data"))
+    for path in (data / "test_clothes").iterdir():
+        garment = Image.open(path).convert("RGBA")
+        garment.putalpha(Image.open(data / "test_edge" / path.name).convert("L"))
+        garment.save(path)
+    shutil.rmtree(data / "test_edge")
+    dressed = []
+    for source in (drawn_data, data):
+        out = tmp_path / f"out_{len(dressed)}"
+        given = ("--data", source, "--pairs", source / "test_pairs_unpaired.txt", "--out", out)
+        assert run("infer", "--weights", tiny_run / "student", *given) == 0
+        dressed.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert dressed[0] == dressed[1]
+
+
 def test_a_phones_photo_is_dressed_upright(tiny_run: Path, drawn_data: Path, tmp_path: Path) -> None:
     person, garment = (first_file(drawn_data / name) for name in ("test_img", "test_clothes"))
     exif = Image.Exif()
@@ -260,8 +276,11 @@ class TestBadInputIsOneLineAndExitCodeTwo:
         refused("infer", "--weights", tiny_run / "student", *arguments, names="found no file of 999999")
         assert not (tmp_path / "out").exists()
 
-    @pytest.mark.parametrize("folder", ["test_img", "test_clothes", "test_edge"])
-    @pytest.mark.parametrize("command", ["infer", "evaluate"])
+    @pytest.mark.parametrize(
+        ("command", "folder"),
+        [(command, folder) for command in ("infer", "evaluate") for folder in ("test_img", "test_clothes", "test_edge")]
+        + [("evaluate", folder) for folder in ("test_truth", "test_truth_label", "test_flow")],
+    )
     def test_a_damaged_file_of_the_last_pair_before_the_first_is_dressed(
         self, refused, tiny_run: Path, drawn_data: Path, tmp_path: Path, folder: str, command: str
     ) -> None:
@@ -269,7 +288,8 @@ class TestBadInputIsOneLineAndExitCodeTwo:
         path = sorted((data / folder).iterdir())[-1]
         path.write_bytes(path.read_bytes()[:200])
         arguments = ("--data", data, "--pairs", data / "test_pairs_paired.txt", "--out", out)
-        refused(command, "--weights", tiny_run / "student", *arguments, names=f"{path}: cannot be read as an image")
+        kind = "a flow" if folder == "test_flow" else "an image"
+        refused(command, "--weights", tiny_run / "student", *arguments, names=f"{path}: cannot be read as {kind}")
         assert not out.exists()
 
     def test_a_mask_of_nothing_before_the_first_pair_is_dressed(

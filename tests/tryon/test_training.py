@@ -175,6 +175,7 @@ class TestResuming:
             ("tutor-warp", {}),
             ("tutor-warp", {"average": 0.75}),
             ("student-warp", {"surroundings": True}),
+            ("student", {"fakes": "drawn_fakes"}),
         ],
     )
     def test_continues_as_if_the_run_had_not_stopped(
@@ -185,7 +186,10 @@ class TestResuming:
         monkeypatch: pytest.MonkeyPatch,
         stage: str,
         options: dict[str, object],
+        request: pytest.FixtureRequest,
     ) -> None:
+        if "fakes" in options:
+            options = {"fakes": request.getfixturevalue(options["fakes"])}
         whole = replace(tiny_config, out=tmp_path / "whole", init=tiny_run, steps=5, picture_every=2, **options)
         train_stage(stage, whole)
 

@@ -81,6 +81,4 @@ def _dress_pairs(options: argparse.Namespace) -> None:
 
 
 def _garment(folder: TryOnFolder, garment: str) -> tuple[Image.Image, Image.Image]:
-    photo, mask = folder.open_garment(garment)
-    files = folder.files_of(garment)
-    return cut_out(photo, mask, str(files["garment"]), str(files.get("mask", files["garment"])))
+    return cut_out(*folder.open_garment(garment), str(folder.garment_path(garment)), str(folder.mask_path(garment)))

@@ -61,6 +61,9 @@ def add_arguments(commands: Commands) -> None:
         "--guidance", choices=GUIDANCE, help="what guides the student: photos, tutor or both (default: full, published)"
     )
     parser.add_argument(
+        "--fakes", type=Path, metavar="DIR", help="the student's stages: any system's pictures in the tutor's place"
+    )
+    parser.add_argument(
         "--surroundings", action="store_true", help="show the student other backgrounds and occluders, to be kept"
     )
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")

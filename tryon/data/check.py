@@ -104,7 +104,8 @@ class FolderCheck:
     def run(self, progress: Callable[[int], object] = lambda files: None) -> None:
         """Read everything; ``progress`` is called with 1 after each person and garment."""
         for folder in self.folders:
-            for file in folder.missing():
+            missing = folder.missing()
+            for file in missing:
                 self._add(folder.split, "missing", file.file, self._shortened(file.found), stops=True)
             if folder.split == "train":
                 self._try(folder.split, "size", self.root, check_training_size, folder.size)
@@ -113,7 +114,7 @@ class FolderCheck:
                 self._check_person(folder, person)
                 progress(1)
             for garment in folder.garments:
-                self._check_garment(folder, garment)
+                self._check_garment(folder, garment, {file.file for file in missing})
                 progress(1)
             for path in folder.pair_lists:
                 self._try(folder.split, "pairs", path, self._check_pairs, folder, path)
@@ -148,10 +149,10 @@ class FolderCheck:
         if not len(present):
             self._add(folder.split, "pose", path, "found no keypoint")
 
-    def _check_garment(self, folder: TryOnFolder, garment: str) -> None:
+    def _check_garment(self, folder: TryOnFolder, garment: str, without_mask: set[Path]) -> None:
         split, files = folder.split, folder.files_of(garment)
-        if "mask" not in files and not folder.layout.makes_masks:
-            return  # it is missing
+        if files["garment"] in without_mask:
+            return
         opened = self._try(split, "garment", files["garment"], folder.open_garment, garment, mask=files.get("mask"))
         if opened is None:
             return

@@ -8,6 +8,7 @@ which folders they are, the layout says (`tryon.data.layouts`).
 from __future__ import annotations
 
 import logging
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from tryon.data.images import (
     format_size,
     image_to_tensor,
     mask_to_tensor,
+    on_white,
     open_image,
     open_mask,
     read_image,
@@ -40,6 +42,14 @@ from tryon.garment_mask import garment_mask
 _log = logging.getLogger(__name__)
 
 
+def as_written(path: Path) -> Path:
+    """A file's path, with the accents of its name written as the folder has them, if it has the file."""
+    if not path.name.isascii() and not path.exists() and path.parent.is_dir():
+        name = unicodedata.normalize("NFC", path.name)
+        return next((own for own in path.parent.iterdir() if unicodedata.normalize("NFC", own.name) == name), path)
+    return path
+
+
 class TryOnFolder:
     """One split of a data set.
 
@@ -50,6 +60,7 @@ class TryOnFolder:
         size: (height, width) to resize everything to; by default the first photo's, which all files must then have.
         layout: name of the layout; by default it is recognised.
         partial: take a train split of which files are `missing` too.
+        posed: whether a train split must have poses, which only a tutor sees.
 
     Attributes:
         layout: how the files lie.
@@ -64,14 +75,23 @@ class TryOnFolder:
     """
 
     def __init__(
-        self, root: Path, split: str, size: Size | None = None, layout: str | None = None, *, partial: bool = False
+        self,
+        root: Path,
+        split: str,
+        size: Size | None = None,
+        layout: str | None = None,
+        *,
+        partial: bool = False,
+        posed: bool = True,
     ) -> None:
         self.root = root
         self.split = split
         self.layout = find_layout(root, layout)
         if split not in self.layout.splits:
             raise InputError(f"{root}: found layout {self.layout.name}, which has no {split} split")
-        self._parts = [SplitFiles(base, root, split, self.layout, scheme) for base, scheme in self.layout.bases(root)]
+        self._parts = [
+            SplitFiles(base, root, split, self.layout, scheme, posed) for base, scheme in self.layout.bases(root)
+        ]
         self._files = {kind: self._joined(kind) for kind in KINDS}
         self._part_of = {person: part for part in self._parts for person in part.found["photo"].files}
         self.scheme = self._parts[0].scheme
@@ -93,7 +113,7 @@ class TryOnFolder:
         return joined
 
     def missing(self) -> list[Missing]:
-        """Files without their partners: in a train split of all kinds, in a test split garments without masks."""
+        """Files without their partners: in a train split of all kinds, in a test split garments without any mask."""
         return [file for part in self._parts for file in part.missing()]
 
     @property
@@ -126,8 +146,8 @@ class TryOnFolder:
         return self._lookup("garment", garment)
 
     def mask_path(self, garment: str) -> Path:
-        """File of a garment mask."""
-        return self._lookup("mask", garment)
+        """File of a garment mask: the product photo, of which it is made, where there is no other."""
+        return self._files["mask"].get(garment) or self.garment_path(garment)
 
     def _lookup(self, kind: str, key: str) -> Path:
         if key not in self._files[kind]:
@@ -136,13 +156,22 @@ class TryOnFolder:
         return self._files[kind][key]
 
     def open_garment(self, garment: str) -> tuple[Image.Image, Image.Image]:
-        """Open a product photo (RGB) and its mask (L), made from the plain background where there is no mask file."""
-        path = self.garment_path(garment)
-        photo = open_image(path)
-        if garment not in self._files["mask"] and self.layout.makes_masks:
+        """Open a product photo (RGB, on white) and its mask (L), at their own size.
+
+        Without a mask file it is the photo's transparency, or where the layout says so made from the plain background.
+        """
+        path, mask_path = self.garment_path(garment), self._files["mask"].get(garment)
+        if mask_path is None and self.layout.makes_masks:
+            photo = open_image(path)
             return photo, garment_mask(photo, str(path))
-        mask_path = self.mask_path(garment)
-        mask = open_mask(mask_path)
+        if mask_path is None:
+            photo = open_image(path, "RGBA")
+            mask = photo.getchannel("A")
+            if mask_to_tensor(mask).all():
+                wanted = "wanted one of the two as its mask"
+                raise InputError(f"{path}: found no mask file and nothing transparent, {wanted}")
+            return on_white(photo), mask
+        photo, mask = open_image(path), open_mask(mask_path)
         if mask.size != photo.size:
             found, wanted = (format_size(image.size[::-1]) for image in (mask, photo))
             raise InputError(f"{mask_path}: found {found}, wanted {wanted} as its photo has")

@@ -9,11 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
 from tryon.errors import InputError, TrainingError
@@ -24,19 +26,21 @@ Draw = tuple[int, int]  # index of the person, index of the other garment
 
 
 class PairedSamples(Dataset["Sample | InputError"]):
-    """Training samples by draw.
+    """Training samples by draw, with fake pictures where there are some.
 
     A file that cannot be read gives the error as a value: raised in a reading process it would arrive as a traceback.
     """
 
-    def __init__(self, folder: TryOnFolder) -> None:
+    def __init__(self, folder: TryOnFolder, fakes: Fakes | None) -> None:
         self.folder = folder
+        self.fakes = fakes
 
     def __getitem__(self, draw: Draw) -> Sample | InputError:
         """Read a person with the own garment, and another garment."""
         person, other = draw
         try:
-            return self.folder.read_sample(self.folder.people[person], self.folder.people[other])
+            sample = self.folder.read_sample(self.folder.people[person], self.folder.people[other])
+            return sample if self.fakes is None else replace(sample, fake=self.fakes.read(person, other))
         except InputError as error:
             return error
 
@@ -100,14 +104,16 @@ class BatchDraws(Sampler[list[Draw]]):
             epoch, skipped = epoch + 1, 0
 
 
-def training_batches(folder: TryOnFolder, draws: BatchDraws, workers: int) -> Iterator[Sample]:
+def training_batches(
+    folder: TryOnFolder, draws: BatchDraws, workers: int, fakes: Fakes | None = None
+) -> Iterator[Sample]:
     """Stacked samples without end. The reading processes end with this one, however it ends.
 
     Raises:
         InputError: at the batch in which a file cannot be read.
     """
     loader = DataLoader(
-        PairedSamples(folder),
+        PairedSamples(folder, fakes),
         batch_sampler=draws,
         num_workers=workers,
         collate_fn=_collate,

@@ -74,13 +74,38 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
+class Fake:
+    """A picture of a person in another garment, by whatever system.
+
+    Attributes:
+        image: 3 x H x W float32 in [-1, 1].
+        mask: 1 x H x W float32 in [0, 1], how much of each pixel shows that garment, or None where nothing tells.
+        flow: 2 x H x W float32, which position of the product photo of the person's *own* garment each pixel of the
+            photo shows, x and y in pixels, NaN where that is not known; or None without flows.
+    """
+
+    image: Tensor
+    mask: Tensor | None
+    flow: Tensor | None
+
+
+@dataclass(frozen=True)
 class Sample:
-    """A person, the garment the person wears, another garment to dress the person in, and surroundings if there are."""
+    """A training sample.
+
+    Attributes:
+        person: who is dressed.
+        garment: what the person wears.
+        other: another garment to dress the person in.
+        surroundings: other ones, if there are.
+        fake: a picture of the person in another garment, where it is not the tutor who makes it.
+    """
 
     person: Person
     garment: Garment
     other: Garment
     surroundings: Surroundings | None = None
+    fake: Fake | None = None
 
 
 def stack(items: Sequence[T]) -> T:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from tryon.config import TrainConfig, check_training_size
+from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
 from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
@@ -47,7 +48,8 @@ from tryon.losses import PerceptualLoss
 from tryon.models import TryOnModel
 from tryon.networks.norms import join_norms
 from tryon.precision import LOWERED, autocast, check_precision
-from tryon.stages import STAGES, Recipe, Stage
+from tryon.progress import Progress
+from tryon.stages import OF_STUDENT, STAGES, Recipe, Stage, StudentWarp, TutorStage
 from tryon.weights import load_state, read_record, save_model, write_json
 
 ADAM_BETAS = (0.5, 0.999)
@@ -75,8 +77,12 @@ def train_stage(name: str, config: TrainConfig) -> Path:
 
 
 def train_all(config: TrainConfig) -> Path:
-    """Train the four stages in order; returns the student's model folder. Otherwise as `train_stage`."""
-    return _train(list(STAGES), config)
+    """Train the four stages in order, with fake pictures the student's two; otherwise as `train_stage`.
+
+    Returns:
+        The student's model folder.
+    """
+    return _train(list(STAGES) if config.fakes is None else OF_STUDENT, config)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -90,15 +96,18 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
     with ExitStack() as held:
         stop = held.enter_context(StopRequest())
         check_precision(config.precision, config.device)
-        data = TryOnFolder(config.data, "train", config.size, config.layout)
+        if config.fakes is not None and (others := set(names) - set(OF_STUDENT)):
+            raise InputError(f"fakes: found with stage {others.pop()}, wanted one of {', '.join(OF_STUDENT)}")
+        data = TryOnFolder(config.data, "train", config.size, config.layout, posed=config.fakes is None)
         check_training_size(data.size)
         if config.tensorboard:
             check_tensorboard()
         for folder in (config.out / name for name in names):
             if has_checkpoint(folder) and not config.resume:
                 raise InputError(f"{folder}: found an earlier run, wanted an empty folder (or resume it)")
+        fakes = _read_fakes(config, data)
         for name in names:
-            run = _Run(name, config, data)
+            run = _Run(name, config, data, fakes)
             if name == names[0] and leads():  # only now is something written
                 make_folder(config.out)
                 held.enter_context(locked(config.out))
@@ -106,12 +115,28 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
     return config.out / names[-1]
 
 
+def _read_fakes(config: TrainConfig, data: TryOnFolder) -> Fakes | None:
+    """The fake pictures, all of them read once so that none fails later."""
+    if config.fakes is None:
+        return None
+    fakes = Fakes(config.fakes, data)
+    if config.surroundings and not fakes.has_masks:
+        raise InputError(f"{fakes.root}: found no folder mask, wanted one with surroundings: what is no background")
+    if leads():
+        with Progress("read fakes", len(data.people), "people") as progress:
+            fakes.check(progress.update)
+    else:
+        fakes.check()
+    return fakes
+
+
 class _Run:
     """One stage's training: its folder, stage, optimiser and position."""
 
-    def __init__(self, name: str, config: TrainConfig, data: TryOnFolder) -> None:
+    def __init__(self, name: str, config: TrainConfig, data: TryOnFolder, fakes: Fakes | None = None) -> None:
         self.config = config
         self.data = data
+        self.fakes = fakes
         self.folder = config.out / name
         stage_type = STAGES[name]
         people = len(data.people)
@@ -144,6 +169,8 @@ class _Run:
             keep_background=config.keep_background,
             copy_mask=config.copy_mask,
             guidance=config.guidance,
+            fakes=self.fakes,
+            without_tutor=stage_type is StudentWarp and self._without_tutor(),
         )
         stage = stage_type(recipe, perceptual).to(config.device)
         if processes() > 1:
@@ -152,6 +179,11 @@ class _Run:
             recompute_activations(stage.model)
         # torch documents memory_format here; its annotations leave it out.
         return stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _without_tutor(self) -> bool:
+        """Whether there are fake pictures in the tutor's place and no tutor, which an `init` would have to have."""
+        config = self.config
+        return self.fakes is not None and config.init is None and not (config.out / TutorStage.name).exists()
 
     def _settings(self) -> dict[str, Any]:
         """What must stay the same for a run to be one run."""
@@ -169,6 +201,8 @@ class _Run:
             "seed": config.seed,
             "samples": len(self.data.people),
             "data": data_hash(self.data),
+            "fakes": None if self.fakes is None else data_hash(self.fakes),
+            "without_tutor": recipe.without_tutor or None,
             "height": recipe.size[0],
             "image_width": recipe.size[1],
             "width": recipe.width,
@@ -225,7 +259,7 @@ class _Run:
         self.draws = BatchDraws(
             len(self.data.people), config.batch, config.seed, self.step, config.accumulate, rank(), processes()
         )
-        batches = training_batches(self.data, self.draws, config.workers)
+        batches = training_batches(self.data, self.draws, config.workers, self.fakes)
         self.saved_at = time.monotonic()
         with ExitStack() as opened:
             opened.enter_context(needing_workers())

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from tryon.config import TrainConfig
+from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
 from tryon.distributed import processes
 
@@ -46,8 +47,8 @@ def versions_and_machine(device: str) -> dict[str, Any]:
     }
 
 
-def data_hash(folder: TryOnFolder) -> str:
-    """A hash of the names and sizes of a split's files; what is in them is not read."""
+def data_hash(folder: TryOnFolder | Fakes) -> str:
+    """A hash of the names and sizes of the files that a folder gives; what is in them is not read."""
     facts = sorted(f"{path.relative_to(folder.root).as_posix()} {path.stat().st_size}" for path in folder.files)
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 

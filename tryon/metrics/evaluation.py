@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from tryon.data.folder import TryOnFolder
+from tryon.data.flow import read_flow
+from tryon.data.folder import TryOnFolder, as_written
 from tryon.data.images import image_to_tensor, open_image, read_image, tensor_to_image
 from tryon.data.sample import move, stack
 from tryon.data.synthetic import Label
@@ -99,8 +100,11 @@ def evaluate(
             person without parsing.
     """
     check_pairs(model, folder, pairs)
-    for pair in pairs:
-        true_photo(folder, *pair)
+    for person, garment in pairs:
+        true_photo(folder, person, garment)
+        _true_flow(folder, person, garment)
+        for worn in (garment, person):
+            true_labels(folder, person, worn)
     model = model.to(device).eval()
     scores = []
     for person, garment in pairs:
@@ -142,7 +146,7 @@ def check_pairs(model: TryOnModel, folder: TryOnFolder, pairs: list[tuple[str, s
 
 def true_photo_path(folder: TryOnFolder, person: str, garment: str) -> Path | None:
     """File of a pair's true photo; None where the folder has none."""
-    path = folder.root / TRUTH_FOLDER / f"{pair_name(folder, person, garment)}.png"
+    path = _pair_file(folder, TRUTH_FOLDER, person, garment, ".png")
     if path.exists():
         return path
     return folder.photo_path(person) if person == garment else None
@@ -152,7 +156,7 @@ def true_photo(folder: TryOnFolder, person: str, garment: str) -> Image.Image:
     """The true photo of a pair, at its own size."""
     path = true_photo_path(folder, person, garment)
     if path is None:
-        path = folder.root / TRUTH_FOLDER / f"{pair_name(folder, person, garment)}.png"
+        path = _pair_file(folder, TRUTH_FOLDER, person, garment, ".png")
         raise InputError(f"{path}: no such file, wanted the true photo of the pair")
     return open_image(path)
 
@@ -161,7 +165,7 @@ def true_labels(folder: TryOnFolder, person: str, garment: str) -> NDArray[np.ui
     """Exact parsing of a pair's true photo, H x W, as drawn folders have it; None without."""
     if garment not in folder.garments:
         return None
-    path = folder.root / LABEL_FOLDER / f"{pair_name(folder, person, garment)}.png"
+    path = _pair_file(folder, LABEL_FOLDER, person, garment, ".png")
     return np.asarray(read_image(path)) if path.exists() else None
 
 
@@ -212,24 +216,21 @@ def _distance(perceptual: PerceptualLoss, image: Image.Image, truth: Image.Image
     return perceptual(image_to_tensor(image)[None], image_to_tensor(truth)[None]).item()
 
 
+def _pair_file(folder: TryOnFolder, kind: str, person: str, garment: str, suffix: str) -> Path:
+    return as_written(folder.root / kind / f"{pair_name(folder, person, garment)}{suffix}")
+
+
+def _true_flow(folder: TryOnFolder, person: str, garment: str) -> Tensor | None:
+    path = _pair_file(folder, FLOW_FOLDER, person, garment, ".npz")
+    return read_flow(path) if path.exists() else None
+
+
 def _flow_error(folder: TryOnFolder, person: str, garment: str, warped: Warped) -> float | None:
-    path = folder.root / FLOW_FOLDER / f"{pair_name(folder, person, garment)}.npz"
-    if not path.exists():
+    source = _true_flow(folder, person, garment)
+    if source is None:
         return None
-    source = torch.from_numpy(_read_flow(path))
     height, width = source.shape[-2:]
     return flow_end_point_error(resized_map(warped.flow.sampling_map.float().cpu(), (height, width))[0], source)
-
-
-def _read_flow(path: Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            source = arrays["source"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as a true flow ({error})") from None
-    if source.ndim != 3 or source.shape[0] != 2:
-        raise InputError(f"{path}: found shape {source.shape}, wanted 2 x H x W")
-    return source
 
 
 def _check_labels(model: TryOnModel, folder: TryOnFolder, person: str) -> None:

@@ -7,7 +7,7 @@ align_corners=True: -1 and 1 are the centres of the outermost pixels). Offsets a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -29,11 +29,11 @@ class FlowLevel:
 
     `sampling_map`: N x 2 x 2h x 2w, after the x2 upsampling, normalised. `offsets`: the correlation's and the
     refinement's residual offset, each N x 2 x h x w in pixels of the level. `condition_features`: N x C x h x w.
-    Sizes are those of the padded picture.
+    Sizes are those of the padded picture. A flow that no network estimated has no offsets, and features of no channel.
     """
 
     sampling_map: Tensor
-    offsets: tuple[Tensor, Tensor]
+    offsets: tuple[Tensor, ...]
     condition_features: Tensor
 
 
@@ -50,6 +50,16 @@ class AppearanceFlow:
     def warp(self, image: Tensor, padding_mode: str = "border") -> Tensor:
         """Sample N x C x any size at the map's positions: N x C x H x W. `padding_mode` is "border" or "zeros"."""
         return sample(image, self.sampling_map, padding_mode)
+
+    def filled(self, other: AppearanceFlow) -> AppearanceFlow:
+        """This flow with another's positions, without their gradient, where its own are NaN."""
+
+        def fill(own: Tensor, others: Tensor) -> Tensor:
+            return torch.where(own.isnan(), others.detach(), own)
+
+        pairs = zip(self.levels, other.levels, strict=True)
+        levels = tuple(replace(own, sampling_map=fill(own.sampling_map, of.sampling_map)) for own, of in pairs)
+        return AppearanceFlow(levels, fill(self.sampling_map, other.sampling_map))
 
 
 def sample(image: Tensor, sampling_map: Tensor, padding_mode: str = "border") -> Tensor:
@@ -69,6 +79,25 @@ def map_of_offset(offset: Tensor) -> Tensor:
     columns = torch.arange(width, device=offset.device, dtype=offset.dtype)
     rows = torch.arange(height, device=offset.device, dtype=offset.dtype)
     return _normalised(columns + offset[:, 0], rows[:, None] + offset[:, 1], height, width)
+
+
+def flow_of_positions(positions: Tensor) -> AppearanceFlow:
+    """The appearance flow of positions from elsewhere, N x 2 x H x W in pixels of an H x W picture, NaN where unknown.
+
+    A level's map has, for each of its pixels, the mean of the known positions that it covers. H and W are multiples of
+    2^4, as the networks' padded pictures are.
+    """
+    known = positions.isfinite().all(dim=1, keepdim=True)
+    finite = torch.where(known, positions, 0)
+    levels = []
+    for halvings in reversed(range(len(ENCODER_CHANNELS))):
+        scale = 2**halvings
+        share = F.avg_pool2d(known.to(positions.dtype), scale)
+        x, y = ((F.avg_pool2d(finite, scale) / share + 0.5) / scale - 0.5).unbind(dim=1)  # 0 / 0 is NaN
+        sampling_map = _normalised(x, y, *x.shape[-2:])
+        no_features = positions.new_empty((len(positions), 0, *(side // 2 for side in x.shape[-2:])))
+        levels.append(FlowLevel(sampling_map, (), no_features))
+    return AppearanceFlow(tuple(levels), levels[-1].sampling_map)
 
 
 def cropped_map(sampling_map: Tensor, height: int, width: int) -> Tensor:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from tryon.data.fakes import Fakes
 from tryon.data.sample import Garment, Person, Sample
 from tryon.errors import InputError
 from tryon.losses import PerceptualLoss, warp_loss
@@ -33,6 +34,8 @@ class Recipe:
         keep_background: whether the tutor's generator sees the background that stays.
         copy_mask: whether the generators copy where they need not paint.
         guidance: what guides the student, one of `GUIDANCE`.
+        fakes: pictures that the student learns from in the tutor's place.
+        without_tutor: whether, with such pictures, there is no tutor for the student's warp network to start from.
     """
 
     init: Path
@@ -43,6 +46,8 @@ class Recipe:
     keep_background: bool = False
     copy_mask: bool = False
     guidance: str = PUBLISHED
+    fakes: Fakes | None = None
+    without_tutor: bool = False
 
 
 @dataclass(frozen=True)

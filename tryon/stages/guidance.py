@@ -32,3 +32,6 @@ GUIDANCE = {
     "always": Guidance(DISTILLATION_TERMS, adjusted=False),
 }
 """By name, as on the command line and in run records."""
+
+OF_FAKES = ("none", PUBLISHED, "always")
+"""What fake pictures can give: they come without features, and what they show is no target."""

@@ -207,7 +207,8 @@ def test_a_mask_that_cannot_be_made_is_a_fault_of_its_garment(drawn_data: Path, 
     path = data / "upper_body" / "images" / "000002_1.png"
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
-    (finding,) = findings(data)
+    # There is a white shirt with coloured hems too, of which the white is not told from the background.
+    (finding,) = [finding for finding in findings(data) if finding.split == "train"]
     assert (finding.kind, finding.file) == ("garment", "upper_body/images/000002_1.png")
     assert "found no plain background" in finding.found
 

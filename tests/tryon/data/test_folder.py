@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tryon.data.folder import TryOnFolder, read_parsing
+from tryon.data.folder import TryOnFolder, as_written, read_parsing
 from tryon.data.labels import ATR, ATR_DRESSES, ATR_LOWER, LIP, VITON, LabelScheme, regions_of
 from tryon.data.layouts import sample_id
 from tryon.errors import InputError
@@ -98,6 +98,51 @@ def test_accents_may_be_written_in_two_ways_in_the_folders_of_one_split(copied_d
     folder = TryOnFolder(copied_data, "train")
     assert folder.people[-1] == "zo\u00eb"
     assert folder.read_sample("zo\u00eb", folder.people[0]).person.keypoints is not None
+
+
+def test_the_file_of_a_pair_is_found_however_its_accents_are_written(tmp_path: Path) -> None:
+    (tmp_path / "zoe\u0308_0__001_1.png").touch()
+    assert as_written(tmp_path / "zo\u00eb_0__001_1.png") == tmp_path / "zoe\u0308_0__001_1.png"
+    for other in (tmp_path / "zo\u00eb_0__002_1.png", tmp_path / "no" / "zo\u00eb.png"):
+        assert as_written(other) == other
+
+
+def cut_out_garment(data: Path, split: str, folder: str) -> Path:
+    """Give the first product photo of a split its mask as transparency, in the place of a file."""
+    mask_path = sorted((data / f"{split}_edge").iterdir())[0]
+    photo_path = data / folder / mask_path.name
+    photo = Image.open(photo_path).convert("RGBA")
+    photo.putalpha(Image.open(mask_path).convert("L"))
+    photo.save(photo_path)
+    mask_path.unlink()
+    return photo_path
+
+
+@pytest.mark.parametrize(("split", "photos"), [("train", "train_color"), ("test", "test_clothes")])
+def test_a_product_photos_transparency_is_its_mask_where_there_is_no_other(
+    copied_data: Path, drawn_data: Path, split: str, photos: str
+) -> None:
+    path = cut_out_garment(copied_data, split, photos)
+    wanted, found = (TryOnFolder(data, split).read_garment("000000") for data in (drawn_data, copied_data))
+    assert torch.equal(found.mask, wanted.mask)
+    assert torch.equal(found.image, wanted.image)
+    photo = Image.open(path)
+    photo.putalpha(200)  # a veil over everything tells nothing of the garment
+    photo.save(path)
+    with pytest.raises(InputError, match=r"000000_1\.png: found no mask file and nothing transparent, wanted one of"):
+        TryOnFolder(copied_data, split).read_garment("000000")
+    photo.convert("RGB").save(path)
+    with pytest.raises(InputError, match=rf"000000_1\.png: found no file for it in .*{split}_edge \(1 missing"):
+        TryOnFolder(copied_data, split)
+
+
+def test_where_all_product_photos_are_transparent_no_folder_of_masks_is_needed(copied_data: Path) -> None:
+    for _ in range(2):
+        cut_out_garment(copied_data, "test", "test_clothes")
+    (copied_data / "test_edge").rmdir()
+    folder = TryOnFolder(copied_data, "test")
+    assert all(0 < folder.read_garment(garment).mask.mean() < 1 for garment in folder.garments)
+    assert folder.mask_path("000000") == folder.garment_path("000000")
 
 
 def test_densepose_is_optional(copied_data: Path) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from benchmarks.plain.copies import copy_network
 from tryon.conversion import key_table
 from tryon.networks import WarpNetwork
 from tryon.networks.blocks import pad_to
-from tryon.networks.flow import AppearanceFlow, composed_map, cropped_map, map_of_offset, sample
+from tryon.networks.flow import AppearanceFlow, composed_map, cropped_map, flow_of_positions, map_of_offset, sample
 
 LIVELY_WIDTH = 0.1
 FLOAT64_ROUNDING = 1e-11  # a few hundred operations of 2^-53 on values of order 1 to 100
@@ -165,3 +167,26 @@ def test_the_correlation_sees_the_coarser_map_without_a_gradient_and_the_composi
     assert not any(reaches_coarser(level.offsets[0]))
     assert all(reaches_coarser(level.offsets[1]))
     assert all(reaches_coarser(level.sampling_map))
+
+
+def test_a_flow_of_positions_has_at_each_level_the_mean_of_the_positions_that_are_known() -> None:
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(32.0), indexing="ij")
+    positions = torch.stack((columns + 3, rows - 2))[None]
+    flow = flow_of_positions(positions)
+    sides = [tuple(level.sampling_map.shape[-2:]) for level in flow.levels]
+    assert sides == [(4, 2), (8, 4), (16, 8), (32, 16), (64, 32)]
+    for level, scale in zip(flow.levels, (16, 8, 4, 2, 1), strict=True):
+        offset = torch.tensor((3.0, -2.0)).view(1, 2, 1, 1) / scale  # pixels of the level
+        torch.testing.assert_close(level.sampling_map, map_of_offset(offset.expand(1, 2, 64 // scale, 32 // scale)))
+    positions[:, :, :, :8] = math.nan
+    positions[:, :, 0, 8] = math.nan
+    some = flow_of_positions(positions)
+    for level, scale in zip(some.levels, (16, 8, 4, 2, 1), strict=True):
+        assert level.sampling_map.isnan().all(dim=1).sum() == (64 // scale) * (8 // scale) + (scale == 1)
+    assert some.sampling_map.isnan().sum() == 2 * (64 * 8 + 1)
+    filled = some.filled(flow)
+    assert torch.equal(filled.sampling_map, flow.sampling_map)
+    # The level of two pixels has at one place the mean of the three positions that are known.
+    expected = positions[0, :, :2, 8:10].flatten(1).nanmean(dim=1) / 2 - 0.25
+    found = (filled.levels[3].sampling_map[0, :, 0, 4] + 1) / 2 * torch.tensor((15.0, 31.0))
+    torch.testing.assert_close(found, expected)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from PIL import Image, UnidentifiedImageError, features
 
@@ -20,6 +21,8 @@ EXTRA = "tryon-kernels[photos]"
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _HEADER_BYTES = 64
+
+T = TypeVar("T")
 
 
 def open_image(path: Path, mode: Literal["RGB", "RGBA"] = "RGB") -> Image.Image:
@@ -36,16 +39,30 @@ def open_image(path: Path, mode: Literal["RGB", "RGBA"] = "RGB") -> Image.Image:
     return on_white(image) if mode == "RGB" else image.convert("RGBA")
 
 
+def may_be_transparent(path: Path) -> bool:
+    """Whether a picture file's mode has transparency, by its beginning. Raises InputError as `open_image` does."""
+    return _read(path, lambda image: image.has_transparency_data)
+
+
 def read_image(path: Path) -> Image.Image:
     """Read a picture file completely as it is stored, in the mode it has. Raises InputError as `open_image` does."""
+    return _read(path, _loaded)
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    image.load()
+    return image
+
+
+def _read(path: Path, part: Callable[[Image.Image], T]) -> T:
+    """What `part` takes from an opened file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of sizes and oddities; what is refused gets one line of ours
         try:
             _prepare(path)
             with Image.open(path) as image:
                 _check_pixels(path, image)
-                image.load()
-                return image
+                return part(image)
         except (InputError, MemoryError):
             raise
         except FileNotFoundError:

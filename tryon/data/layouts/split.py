@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tryon.data.images import may_be_transparent
 from tryon.data.labels import LabelScheme
 from tryon.data.layouts.layout import KINDS, Files, Layout
 from tryon.data.pairs import read_names
@@ -52,34 +53,51 @@ class SplitFiles:
         split: "train" or "test".
         layout: of the data folder.
         scheme: labels of the parsings, where the category says them.
+        posed: whether people of a train split must have poses.
 
     Raises:
         InputError: people, garments or masks are not there, two files have one id, or two parsings have other labels.
     """
 
-    def __init__(self, base: Path, root: Path, split: str, layout: Layout, scheme: LabelScheme | None) -> None:
+    def __init__(
+        self, base: Path, root: Path, split: str, layout: Layout, scheme: LabelScheme | None, posed: bool = True
+    ) -> None:
         self.base = base
+        self.posed = posed
         self.layout = layout
         self.split = split
-        optional = ("parsing", "pose", "densepose", *(("mask",) if layout.makes_masks else ()))
+        optional = ("parsing", "pose", "densepose", "mask")
         self.found: dict[str, Indexed] = {}
         for kind in KINDS:
             there = self._first(kind) if kind in optional else self._required(kind)
             if there is not None:
                 self.found[kind] = there
+        if "mask" not in self.found and not all(map(self.may_lack_mask, self.found["garment"].files.values())):
+            self._required("mask")
         self.scheme = self._scheme(scheme)
         self.unlisted: list[Missing] = []
         if layout.listed:
             self._keep_listed(root)
 
     def missing(self) -> Iterator[Missing]:
-        """Files that the split should have: of a train split all kinds, of a test split masks."""
+        """Files that the split should have: of a train split all kinds, of a test split masks.
+
+        A product photo that may be transparent needs no mask.
+        """
         yield from self.unlisted
-        if "mask" in self.found:
-            yield from _missing(self.found["garment"], self.found["mask"])
+        lacking = _missing(self.found["garment"], self.found.get("mask") or self._absent("mask"))
+        yield from (file for file in lacking if not self.may_lack_mask(file.file))
         if self.split == "train":
-            for kind in ("garment", "parsing", "pose", *(["densepose"] if "densepose" in self.found else [])):
+            posed = self.posed or "pose" in self.found
+            for kind in ("garment", "parsing", *(["pose"] if posed else []), *self._densepose()):
                 yield from _missing(self.found["photo"], self.found.get(kind) or self._absent(kind))
+
+    def may_lack_mask(self, garment: Path) -> bool:
+        """Whether a product photo's mask may be made from it."""
+        return self.layout.makes_masks or may_be_transparent(garment)
+
+    def _densepose(self) -> list[str]:
+        return ["densepose"] if "densepose" in self.found else []
 
     def _places(self, kind: str) -> list[tuple[Path, Files]]:
         """Where files of a kind may be."""

@@ -134,10 +134,7 @@ def test_what_is_transparent_lies_on_white() -> None:
 
 
 def profile(space: bytes, primaries: str = "RGB", name: str = "test") -> bytes:
-    """An ICC profile of linear light: of sRGB's primaries, in another order if asked for, or of grey.
-
-    After ICC.1:2001: a header, a table of tags, and what they hold.
-    """
+    """An ICC profile of linear light: of sRGB's primaries, in another order if asked for, or of grey."""
     adapted = {"R": (0.4361, 0.2225, 0.0139), "G": (0.3851, 0.7169, 0.0971), "B": (0.1431, 0.0606, 0.7141)}
 
     def place(values: tuple[float, ...]) -> bytes:
@@ -145,19 +142,39 @@ def profile(space: bytes, primaries: str = "RGB", name: str = "test") -> bytes:
 
     linear = b"curv" + bytes(4) + struct.pack(">I", 0)
     described = b"desc" + bytes(4) + struct.pack(">I", 5) + name.encode() + b"\0" + bytes(78)
-    tags = [(b"desc", described), (b"wtpt", place((0.9642, 1, 0.8249))), (b"cprt", b"text" + bytes(4) + b"none\0")]
+    tags = [(b"desc", described), (b"wtpt", place((0.9642, 1, 0.8249)))]
     if space == b"GRAY":
         tags.append((b"kTRC", linear))
     else:
         for channel, primary in zip("rgb", primaries, strict=True):
             tags += [(f"{channel}XYZ".encode(), place(adapted[primary])), (f"{channel}TRC".encode(), linear)]
+    return assembled(b"mntr", space, b"XYZ ", tags)
+
+
+def profile_of_inks(colours: dict[int, tuple[int, int, int]]) -> bytes:
+    """An ICC profile of four inks: CIELAB colours (D50) of full inks, of which bit 0 is black and bit 3 is cyan.
+
+    Others are black, what lies between is interpolated.
+    """
+    corners = [colours.get(inks, (0, 0, 0)) for inks in range(1 << 4)]
+    as_bytes = [(round(2.55 * lightness), a + 128, b + 128) for lightness, a, b in corners]
+    unity = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    table = b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + unity + 4 * bytes(range(256))
+    return assembled(
+        b"prtr", b"CMYK", b"Lab ", [(b"A2B0", table + np.uint8(as_bytes).tobytes() + 3 * bytes(range(256)))]
+    )
+
+
+def assembled(kind: bytes, space: bytes, connection: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
+    """A profile after ICC.1:2001: a header, a table of tags, and what they hold."""
+    tags = [*tags, (b"cprt", b"text" + bytes(4) + b"none\0")]
     table, content = b"", b""
     start = 128 + 4 + 12 * len(tags)
     for sign, value in tags:
         table += sign + struct.pack(">II", start + len(content), len(value))
         content += value + bytes(-len(value) % 4)
     size = start + len(content)
-    header = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp"
+    header = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, kind, space, connection) + bytes(12) + b"acsp"
     header += bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + content
 
@@ -186,6 +203,18 @@ def test_grey_and_palettes_have_profiles_too(tmp_path: Path, mode: str, space: b
     image = Image.new("L", (8, 8), GREY).convert(mode)
     pixel = reopened(tmp_path / "grey.png", image, icc_profile=profile(space))
     assert np.abs(np.subtract(pixel, encoded(GREY))).max() <= 1
+
+
+def test_a_jpeg_in_inks_has_the_colours_of_its_profile(tmp_path: Path) -> None:
+    """Here cyan ink is red, (54, 81, 70) in CIELAB, and magenta ink a grey of half the lightness, level 119."""
+    inks = profile_of_inks({0b0000: (100, 0, 0), 0b1000: (54, 81, 70), 0b0100: (50, 0, 0)})
+    wanted = {(0, 0, 0, 0): 255, (255, 0, 0, 0): (255, 0, 0), (0, 255, 0, 0): 119, (0, 0, 0, 255): 0}
+    for ink, colour in wanted.items():
+        found = reopened(tmp_path / "inks.jpg", Image.new("CMYK", (16, 16), ink), icc_profile=inks, quality=100)
+        # CIELAB in whole numbers: half of one is up to 3 levels, of a dark channel beside a bright one.
+        assert np.abs(np.subtract(found, colour)).max() <= 4
+    plain = reopened(tmp_path / "plain.jpg", Image.new("CMYK", (16, 16), (255, 0, 0, 0)), quality=100)
+    assert np.abs(np.subtract(plain, (0, 255, 255))).max() <= 4
 
 
 def test_transparency_outlives_a_profile(tmp_path: Path) -> None:
