@@ -41,9 +41,11 @@ def _export(options: argparse.Namespace) -> None:
         raise InputError(f"--out: found {options.out}, wanted a file such as model{SUFFIX}")
     check_output_file(options.out)
     size = options.size or read_record(options.weights).size
-    differences = export_student(
+    exported = export_student(
         options.weights, options.out, None if size == DYNAMIC else size, opset=options.opset, half=options.half
     )
-    for one in differences:
+    for one in exported.differences:
         print(f"{one.output}: differs from PyTorch's by {one.found:.1e} at most (allowed: {one.bound:.1e})")
+    if options.half:
+        print(f"float16 weights change the image by {exported.rounding:.2f} grey levels of 255 on average")
     print(options.out)

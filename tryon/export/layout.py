@@ -22,6 +22,7 @@ INPUTS = {
 OUTPUTS = {
     "image": "N x 3 x H x W float32, RGB in [-1, 1]: the person in the garment",
     "warped_garment": "N x 3 x H x W float32, RGB in [-1, 1]: the garment as it lies on the person",
+    "warped_mask": "N x 1 x H x W float32 in [0, 1]: where that garment is",
     "composition": "N x 1 x H x W float32 in [0, 1]: how much of the warped garment shows in the image",
     "rendered": "N x 3 x H x W float32, RGB in [-1, 1]: what is painted around it",
     "sampling_map": "N x 2 x H x W float32: x and y in the garment that each pixel shows; -1 and 1 are the centres of"
