@@ -12,14 +12,15 @@ from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.data.images import open_image, open_mask
 from tryon.engines import ENGINES, ExportedTryOn
 from tryon.errors import InputError
-from tryon.files import make_folder
+from tryon.files import check_output_file, make_folder
 from tryon.garment_mask import cut_out
 from tryon.inference import TryOn
 from tryon.precision import LOWERED
 from tryon.progress import Progress
+from tryon.video.dressing import STEADY, dress_video
+from tryon.video.files import check_video_file
 
-_ONE = ("person", "garment")
-_MANY = ("data", "pairs")
+_ONE, _MANY, _VIDEO = ("person", "garment"), ("data", "pairs"), ("video", "garment")
 _TORCH = "torch"
 
 
@@ -43,7 +44,16 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder with a test split, instead of one person")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="its pairs: 'person.jpg garment.jpg' a line")
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="image file; with --data a folder")
+    parser.add_argument("--video", type=Path, metavar="FILE", help="video of a person, instead of a photo")
+    parser.add_argument(
+        "--steady",
+        type=int,
+        metavar="N",
+        help=f"with --video: hold the garment steady over N frames on either side, 0 for none (default: {STEADY})",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="image file; with --video an .mp4, with --data a folder"
+    )
     parser.add_argument(
         "--precision", choices=LOWERED, help="(default: bf16 on a CPU that multiplies it itself, else fp32)"
     )
@@ -52,25 +62,44 @@ def add_arguments(commands: Commands) -> None:
 
 
 def _infer(options: argparse.Namespace) -> None:
-    given = {name for name in (*_ONE, *_MANY, "mask") if getattr(options, name) is not None}
+    names = ("person", "video", "garment", "mask", *_MANY)
+    given = {name for name in names if getattr(options, name) is not None}
+    if options.steady is not None and ("video" not in given or options.steady < 0):
+        raise InputError(f"--steady: found {options.steady}, wanted 0 or more, and a --video")
     if given - {"mask"} == set(_ONE):
         _dress_one(options)
+    elif given - {"mask"} == set(_VIDEO):
+        _dress_video(options)
     elif given == set(_MANY):
         _dress_pairs(options)
     else:
-        found = " ".join(f"--{name}" for name in (*_ONE, "mask", *_MANY) if name in given) or "none"
-        raise InputError(f"infer: found {found}, wanted --person and --garment (and --mask), or --data and --pairs")
+        found = " ".join(f"--{name}" for name in names if name in given) or "none"
+        raise InputError(
+            f"infer: found {found}, wanted --person or --video, and --garment (and --mask), or --data and --pairs"
+        )
     print(options.out)
 
 
 def _dress_one(options: argparse.Namespace) -> None:
     check_image_file(options.out)
     person = open_image(options.person)
-    garment = open_image(options.garment, "RGBA")
-    mask = None if options.mask is None else open_mask(options.mask)
-    garment, mask = cut_out(garment, mask, str(options.garment), str(options.mask))
+    garment, mask = _product(options)
     model = _student(options)
     model.dress(person, garment, mask).save(options.out)
+
+
+def _dress_video(options: argparse.Namespace) -> None:
+    check_video_file(options.out)
+    check_output_file(options.out)
+    garment, mask = _product(options)
+    steady = STEADY if options.steady is None else options.steady
+    dress_video(_student(options), options.video, garment, mask, options.out, steady=steady)
+
+
+def _product(options: argparse.Namespace) -> tuple[Image.Image, Image.Image]:
+    garment = open_image(options.garment, "RGBA")
+    mask = None if options.mask is None else open_mask(options.mask)
+    return cut_out(garment, mask, str(options.garment), str(options.mask))
 
 
 def _dress_pairs(options: argparse.Namespace) -> None:
