@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from tryon.data.images import format_size
 from tryon.errors import InputError
 from tryon.files import whole_file
 
+_log = logging.getLogger(__name__)
+
 EXTRA = "tryon-kernels[video]"
 SUFFIX = ".mp4"
 ENCODER, QUALITY = "libx264", "18"  # constant rate factor: hardly told from the original
@@ -28,7 +31,7 @@ class Video:
 
     Attributes:
         rate: frames a second.
-        count: of frames, as far as the file says; 0 where it does not.
+        count: of frames, as the file says or from how long it is; 0 where it says neither.
         frames: RGB, upright, of one size. Reading further raises InputError where the file is damaged.
     """
 
@@ -54,13 +57,16 @@ def open_video(path: Path) -> Iterator[Video]:
         if stream.codec_context is None:
             raise InputError(f"{path}: found a video stream that this PyAV has no decoder of")
         stream.thread_type = "AUTO"
-        yield Video(stream.average_rate or _USUAL_RATE, stream.frames, _frames(av, path, container))
+        rate = stream.average_rate or _USUAL_RATE
+        count = stream.frames or round((container.duration or 0) / av.time_base * rate)
+        yield Video(rate, count, _frames(av, path, container))
 
 
 def _frames(av: Any, path: Path, container: Any) -> Iterator[Image.Image]:
-    size = None
+    size, seen, promised = None, 0, container.streams.video[0].frames
     try:
         for frame in container.decode(video=0):
+            seen += 1
             image = frame.to_image()
             upright = image.rotate(frame.rotation, expand=True) if frame.rotation else image
             if size not in (None, upright.size):
@@ -72,6 +78,8 @@ def _frames(av: Any, path: Path, container: Any) -> Iterator[Image.Image]:
         raise _unreadable(path, error) from None
     if size is None:
         raise InputError(f"{path}: found no frames, wanted a video")
+    if seen < promised:
+        _log.warning("%s: found %d frames, of %d that it says it has", path, seen, promised)
 
 
 class VideoWriter:
