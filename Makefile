@@ -127,7 +127,7 @@ more: $(VENV)/.tested
 	$(PYTEST) -m more
 
 # Packages that only some users want are in an environment of their own, which sees the other one's.
-EXTRAS := photos metrics prepare prepare-test
+EXTRAS := photos metrics prepare onnx openvino video
 # What their tests compare with, and torchvision, which is no extra's: it must be the one for the torch that is there.
 COMPARED := torchvision lpips clean-fid
 THIS_TORCH = torch==$$($(BIN)/python -c 'import torch; print(torch.__version__)')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from statistics import median
 from time import perf_counter
@@ -18,6 +19,7 @@ from tryon.precision import LOWERED, autocast, multiplies_bfloat16
 
 SIZE, LARGE = (256, 192), (1024, 768)
 ROUNDS = 9
+Form = Callable[[Person, Garment], torch.Tensor]
 LEAST = {"fp32": 1.0, "bf16": 2.0}  # times as fast
 FAR = {"fp32": 1e-3, "bf16": 0.02}  # mean difference of pictures in [-1, 1]
 
@@ -56,7 +58,7 @@ class Frozen:
             return self.model(person, garment).image
 
 
-def seconds(forms: dict[str, Plain | Frozen], inputs: tuple[Person, Garment], rounds: int) -> dict[str, float]:
+def seconds(forms: Mapping[str, Form], inputs: tuple[Person, Garment], rounds: int) -> dict[str, float]:
     """Medians, measured in turns after a first call."""
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(1 + rounds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from tryon.data.images.frames import cut, frame_of_garment, frame_of_person, put
 from tryon.data.sample import Garment, Person, move, stack
 from tryon.errors import InputError
 from tryon.garment_mask import cut_out
-from tryon.models import TryOnModel
+from tryon.models import TryOnModel, TryOnResult
 from tryon.networks import compose
 from tryon.networks.flow import sample
 from tryon.networks.frozen import freeze
@@ -88,23 +89,40 @@ class TryOn:
 
     def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Image.Image:
         """Dress a person in a photo of the networks' proportions."""
-        full_size = photo.height, photo.width
+        work_garment, full_garment = self.garments(garment, mask, (photo.height, photo.width))
+        return self.compose(self.compute([photo], work_garment), photo, full_garment)
+
+    def garments(self, photo: Image.Image, mask: Image.Image, full_size: Size) -> tuple[Garment, Garment]:
+        """A product photo for the networks, and for photos of a size."""
         work_size = self._work_size(full_size)
-        full_garment = self._garment(garment, mask, full_size)
-        work_garment = full_garment if work_size == full_size else self._garment(garment, mask, work_size)
-        work_photo = image_to_tensor(resize(photo, work_size))[None].to(self.device)
+        full = self._garment(photo, mask, full_size)
+        return full if work_size == full_size else self._garment(photo, mask, work_size), full
+
+    def compute(self, photos: Sequence[Image.Image], garment: Garment) -> TryOnResult:
+        """What the networks make of photos of the same size, and one garment, at the garment's size."""
+        work_photos = torch.stack([self._work_photo(photo, _size_of(garment.image)) for photo in photos])
+        image, mask = (part.expand(len(photos), -1, -1, -1) for part in (garment.image, garment.mask))
         with autocast(self.precision, self.device):
-            result = self.model(Person(work_photo, None, None, None), work_garment)
+            result: TryOnResult = self.model(Person(work_photos, None, None, None), Garment(image, mask))
+        return result
+
+    def compose(self, result: TryOnResult, photo: Image.Image, garment: Garment) -> Image.Image:
+        """The picture, from a batch of one, at the size of photo and garment."""
+        full_size, work_size = (photo.height, photo.width), _size_of(result.image)
         if work_size == full_size:
             return tensor_to_image(result.image[0])
         rendered, composition = (_enlarge(part, full_size) for part in (result.rendered, result.composition))
         if result.copied is not None:  # what is copied can be copied at the photo's own size
             full_photo = image_to_tensor(photo)[None].to(self.device)
+            work_photo = self._work_photo(photo, work_size)[None]
             rendered = rendered + _enlarge(result.copied, full_size) * (full_photo - _enlarge(work_photo, full_size))
-        warped = sample(full_garment.image, resized_map(result.warped.flow.sampling_map, full_size))
+        warped = sample(garment.image, resized_map(result.warped.flow.sampling_map, full_size))
         # The composition carries the warped mask already.
         image, _ = compose(warped, torch.ones_like(composition), rendered, composition)
         return tensor_to_image(image[0])
+
+    def _work_photo(self, photo: Image.Image, size: Size) -> Tensor:
+        return image_to_tensor(resize(photo, size)).to(self.device)
 
     def _work_size(self, full_size: Size) -> Size:
         height = self.record.size[0]
@@ -133,6 +151,10 @@ def resized_map(sampling_map: Tensor, size: Size) -> Tensor:
         position = (position + 0.5) * wanted / found - 0.5
         scaled.append(2 * position / max(wanted - 1, 1) - 1)
     return _enlarge(torch.stack(scaled, dim=1), size)
+
+
+def _size_of(image: Tensor) -> Size:
+    return image.shape[2], image.shape[3]
 
 
 def _enlarge(image: Tensor, size: Size) -> Tensor:

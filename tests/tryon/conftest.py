@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tryon.cli import main
 from tryon.config import TrainConfig
@@ -11,7 +12,9 @@ from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, stack
 from tryon.data.synthetic import synthesize
 from tryon.engine import train_all
+from tryon.models import Student
 from tryon.stages import Recipe
+from tryon.weights import ModelRecord, save_model
 
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "viton-photos"
 
@@ -67,6 +70,16 @@ def drawn_fakes(tiny_run: Path, drawn_data: Path, tmp_path_factory: pytest.TempP
     command = ("fakes", "--weights", tiny_run / "tutor", "--data", drawn_data, "--out", out, "--flows")
     assert main([*map(str, command), "--device", "cpu"]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def untrained_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model folder of a student with a copy mask that has learnt nothing; tests only read it."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("untrained") / "student"
+    record = ModelRecord("student", 1 / 16, (64, 64), False, True, "viton", "random", "student", 7, copy_mask=True)
+    save_model(folder, Student(width=1 / 16, generator=True, copy_mask=True), record)
+    return folder
 
 
 @pytest.fixture

@@ -7,24 +7,36 @@ from pathlib import Path
 
 from PIL import Image
 
-from tryon.cli.options import Commands, add_device, add_layout, add_weights, check_image_file, chosen_device
+from tryon.cli.options import Commands, add_device, add_layout, check_image_file, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.data.images import open_image, open_mask
+from tryon.engines import ENGINES, ExportedTryOn
 from tryon.errors import InputError
-from tryon.files import make_folder
+from tryon.files import check_output_file, make_folder
 from tryon.garment_mask import cut_out
 from tryon.inference import TryOn
 from tryon.precision import LOWERED
 from tryon.progress import Progress
+from tryon.video.dressing import STEADY, dress_video
+from tryon.video.files import check_video_file
 
-_ONE = ("person", "garment")
-_MANY = ("data", "pairs")
+_ONE, _MANY, _VIDEO = ("person", "garment"), ("data", "pairs"), ("video", "garment")
+_TORCH = "torch"
 
 
 def add_arguments(commands: Commands) -> None:
     """Add ``infer``."""
     parser = commands.add_parser("infer", help="dress people")
-    add_weights(parser)
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="model folder, such as RUN/student; for another engine than torch a file made by tryon export",
+    )
+    parser.add_argument(
+        "--engine", choices=(_TORCH, *ENGINES), default=_TORCH, help="what computes (default: %(default)s)"
+    )
     parser.add_argument("--person", type=Path, metavar="FILE", help="photo of a person")
     parser.add_argument("--garment", type=Path, metavar="FILE", help="product photo")
     parser.add_argument(
@@ -33,7 +45,16 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder with a test split, instead of one person")
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="its pairs: 'person.jpg garment.jpg' a line")
     add_layout(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="image file; with --data a folder")
+    parser.add_argument("--video", type=Path, metavar="FILE", help="video of a person, instead of a photo")
+    parser.add_argument(
+        "--steady",
+        type=int,
+        metavar="N",
+        help=f"with --video: hold the garment steady over N frames on either side, 0 for none (default: {STEADY})",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="image file; with --video an .mp4, with --data a folder"
+    )
     parser.add_argument(
         "--precision", choices=LOWERED, help="(default: bf16 on a CPU that multiplies it itself, else fp32)"
     )
@@ -42,31 +63,50 @@ def add_arguments(commands: Commands) -> None:
 
 
 def _infer(options: argparse.Namespace) -> None:
-    given = {name for name in (*_ONE, *_MANY, "mask") if getattr(options, name) is not None}
+    names = ("person", "video", "garment", "mask", *_MANY)
+    given = {name for name in names if getattr(options, name) is not None}
+    if options.steady is not None and ("video" not in given or options.steady < 0):
+        raise InputError(f"--steady: found {options.steady}, wanted 0 or more, and a --video")
     if given - {"mask"} == set(_ONE):
         _dress_one(options)
+    elif given - {"mask"} == set(_VIDEO):
+        _dress_video(options)
     elif given == set(_MANY):
         _dress_pairs(options)
     else:
-        found = " ".join(f"--{name}" for name in (*_ONE, "mask", *_MANY) if name in given) or "none"
-        raise InputError(f"infer: found {found}, wanted --person and --garment (and --mask), or --data and --pairs")
+        found = " ".join(f"--{name}" for name in names if name in given) or "none"
+        raise InputError(
+            f"infer: found {found}, wanted --person or --video, and --garment (and --mask), or --data and --pairs"
+        )
     print(options.out)
 
 
 def _dress_one(options: argparse.Namespace) -> None:
     check_image_file(options.out)
     person = open_image(options.person)
+    garment, mask = _product(options)
+    model = _student(options)
+    model.dress(person, garment, mask).save(options.out)
+
+
+def _dress_video(options: argparse.Namespace) -> None:
+    check_video_file(options.out)
+    check_output_file(options.out)
+    garment, mask = _product(options)
+    steady = STEADY if options.steady is None else options.steady
+    dress_video(_student(options), options.video, garment, mask, options.out, steady=steady)
+
+
+def _product(options: argparse.Namespace) -> tuple[Image.Image, Image.Image]:
     garment = open_image(options.garment, "RGBA")
     mask = None if options.mask is None else open_mask(options.mask)
-    garment, mask = cut_out(garment, mask, str(options.garment), str(options.mask))
-    model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
-    model.dress(person, garment, mask).save(options.out)
+    return cut_out(garment, mask, str(options.garment), str(options.mask))
 
 
 def _dress_pairs(options: argparse.Namespace) -> None:
     folder = TryOnFolder(options.data, "test", layout=options.layout)
     pairs = read_pairs(options.pairs, folder)
-    model = TryOn.load(options.weights, chosen_device(options.device), options.precision)
+    model = _student(options)
     for person in dict.fromkeys(person for person, _ in pairs):  # before the first picture is made
         open_image(folder.photo_path(person))
     for garment in dict.fromkeys(garment for _, garment in pairs):
@@ -82,3 +122,16 @@ def _dress_pairs(options: argparse.Namespace) -> None:
 
 def _garment(folder: TryOnFolder, garment: str) -> tuple[Image.Image, Image.Image]:
     return cut_out(*folder.open_garment(garment), str(folder.garment_path(garment)), str(folder.mask_path(garment)))
+
+
+def _student(options: argparse.Namespace) -> TryOn:
+    if options.engine == _TORCH:
+        if options.weights.is_file():
+            raise InputError(
+                f"{options.weights}: found a file, wanted a model folder; --engine {' or '.join(ENGINES)} takes files"
+            )
+        return TryOn.load(options.weights, chosen_device(options.device), options.precision)
+    for name in ("device", "precision"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name}: found one for --engine {options.engine}, wanted none: it is cpu and fp32")
+    return ExportedTryOn(options.weights, options.engine)

@@ -1,0 +1,1 @@
+"""Dressing the person of a video."""
