@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,12 +16,25 @@ from tryon.data.images.frames import cut, frame_of_garment, frame_of_person, put
 from tryon.data.sample import Garment, Person, move, stack
 from tryon.errors import InputError
 from tryon.garment_mask import cut_out
-from tryon.models import TryOnModel
+from tryon.models import TryOnModel, TryOnResult
 from tryon.networks import compose
 from tryon.networks.flow import sample
 from tryon.networks.frozen import freeze
 from tryon.precision import LOWERED, autocast, check_precision, multiplies_bfloat16
 from tryon.weights import ModelRecord, load_model
+
+
+@dataclass(frozen=True)
+class Dressed:
+    """A person dressed, and how.
+
+    Attributes:
+        image: RGB image of the size that the person has upright.
+        result: what the networks made of it, at the size they worked at; a batch of one.
+    """
+
+    image: Image.Image
+    result: TryOnResult
 
 
 class TryOn:
@@ -53,7 +67,6 @@ class TryOn:
             raise InputError(f"{folder}: found stage {record.stage}, which has no generator; wanted student")
         return cls(model, record, device, precision)
 
-    @torch.inference_mode()
     def dress(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
         """Dress a person.
 
@@ -80,13 +93,18 @@ class TryOn:
         Raises:
             InputError: a picture or the mask cannot be used, or no mask can be made; the message says why.
         """
+        return self.explain(person, garment, mask).image
+
+    @torch.inference_mode()
+    def explain(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Dressed:
+        """`dress` that also gives what the networks made: the flow, the warped garment, the masks."""
         photo = on_white(as_seen(person, "person"))
         garment, mask = cut_out(garment, mask)
         frame, product = frame_of_person(photo, self.record.size), frame_of_garment(mask, self.record.size)
         dressed = self._dress(cut(photo, frame), cut(garment, product), mask.crop(product))
-        return put_back(dressed, photo, frame)
+        return Dressed(put_back(dressed.image, photo, frame), dressed.result)
 
-    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Image.Image:
+    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Dressed:
         """Dress a person in a photo of the networks' proportions."""
         full_size = photo.height, photo.width
         work_size = self._work_size(full_size)
@@ -96,7 +114,7 @@ class TryOn:
         with autocast(self.precision, self.device):
             result = self.model(Person(work_photo, None, None, None), work_garment)
         if work_size == full_size:
-            return tensor_to_image(result.image[0])
+            return Dressed(tensor_to_image(result.image[0]), result)
         rendered, composition = (_enlarge(part, full_size) for part in (result.rendered, result.composition))
         if result.copied is not None:  # what is copied can be copied at the photo's own size
             full_photo = image_to_tensor(photo)[None].to(self.device)
@@ -104,7 +122,7 @@ class TryOn:
         warped = sample(full_garment.image, resized_map(result.warped.flow.sampling_map, full_size))
         # The composition carries the warped mask already.
         image, _ = compose(warped, torch.ones_like(composition), rendered, composition)
-        return tensor_to_image(image[0])
+        return Dressed(tensor_to_image(image[0]), result)
 
     def _work_size(self, full_size: Size) -> Size:
         height = self.record.size[0]
