@@ -73,8 +73,7 @@ def _is_upload(path: object) -> bool:
 
 def build_page(model: TryOn, people: list[Path], garments: list[Path]) -> UploadsOnly:
     """The page of a student; its examples are picture files."""
-    dress = _dresser(model)
-    start = dress(_file(people[0]), _file(garments[0]), None, None, None)
+    dress, start = _dresser(model), _start(model, people[0], garments[0])
     with UploadsOnly(title="tryon", analytics_enabled=False, delete_cache=(SWEPT_EVERY, KEPT_SECONDS)) as page:
         gr.Markdown(_HEAD, elem_id="head")
         with gr.Row(equal_height=False):
@@ -86,11 +85,17 @@ def build_page(model: TryOn, people: list[Path], garments: list[Path]) -> Upload
                 _examples(garments, garment, "garments")
             with gr.Column(min_width=260):
                 result = gr.ImageSlider(
-                    label="Before | after", type="filepath", height=PHOTO_HEIGHT, interactive=False, elem_id="result"
+                    (start.before, start.after),
+                    label="Before | after",
+                    type="filepath",
+                    height=PHOTO_HEIGHT,
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    elem_id="result",
                 )
                 message = gr.HTML(elem_id="message", visible=False)
                 go = gr.Button("Dress", variant="primary", size="lg", elem_id="dress")
-                download = gr.DownloadButton("Download", elem_id="download", interactive=False)
+                download = gr.DownloadButton("Download", start.after, elem_id="download")
         looks = gr.Gallery(
             label="All results: choose one", visible=False, columns=8, height=220, allow_preview=False, elem_id="looks"
         )
@@ -104,7 +109,7 @@ def build_page(model: TryOn, people: list[Path], garments: list[Path]) -> Upload
         with gr.Accordion("See how it was done", open=False, elem_id="how"):
             gr.Markdown(_HOW)
             with gr.Row():
-                warp, flow = (_picture(name) for name in ("Warp", "Flow"))
+                warp, flow = _picture("Warp", start.warp), _picture("Flow", start.flow)
         strokes, shown = gr.State(), gr.State([])
 
         outputs = [result, download, warp, flow, message, looks, shown]
@@ -114,7 +119,6 @@ def build_page(model: TryOn, people: list[Path], garments: list[Path]) -> Upload
             dress, [person, garment, more, strokes, mask_of], outputs, preprocess=False, **_EVENT
         )
         looks.select(_choose, [shown], outputs[:4], **_QUIET)
-        page.load(lambda: start, None, outputs, **_QUIET)
         page.load(_show_mask, [garment], [editor, mask_of, message], preprocess=False, **_QUIET)
     page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     return page
@@ -126,10 +130,8 @@ def _photo(label: str, name: str, example: Path) -> gr.Image:
     )
 
 
-def _picture(name: str) -> gr.Image:
-    return gr.Image(
-        label=name, type="filepath", interactive=False, height=384, elem_id=name.lower(), buttons=["download"]
-    )
+def _picture(name: str, start: str) -> gr.Image:
+    return gr.Image(start, label=name, interactive=False, height=384, elem_id=name.lower(), buttons=["download"])
 
 
 def _examples(paths: list[Path], photo: gr.Image, name: str) -> None:
@@ -211,6 +213,15 @@ def _dresser(model: TryOn) -> Callable[..., tuple[Any, ...]]:
     return dress
 
 
+def _start(model: TryOn, person: Path, garment: Path) -> _Files:
+    """What the page shows before anyone has pressed its button."""
+    photo = open_upload(person, "person")
+    (look,) = dress_in_each(model, photo, [("garment", garment)], None)
+    if not isinstance(look, Look):
+        raise look
+    return _Files.of(_kept(on_white(photo), "person"), look)
+
+
 @dataclass(frozen=True)
 class _Files:
     """A `Look` as files, which are swept like all others; a visitor's pictures are not kept in memory."""
@@ -238,10 +249,6 @@ def _kept(image: Image.Image, name: str) -> str:
         image, cache_dir=gr.utils.get_upload_folder(), name=name, format="png"
     )
     return path
-
-
-def _file(path: Path) -> dict[str, Any]:
-    return {"path": str(path)}
 
 
 def _path(file: dict[str, Any] | None) -> Path | None:
