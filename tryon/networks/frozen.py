@@ -17,9 +17,8 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
     of at every call, and the activation that follows is computed with them; the network can then not be moved or saved.
     """
     network.eval().requires_grad_(False)
+    fold_batch_norms(network)
     for module in list(network.modules()):
-        if isinstance(module, nn.Sequential):
-            _fold_batch_norms(module)
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d):
                 child.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -31,7 +30,14 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
                     del module[i]
 
 
-def _fold_batch_norms(layers: nn.Sequential) -> None:
+def fold_batch_norms(network: nn.Module) -> None:
+    """Make batch norms that follow a convolution part of it, in place; the network is in evaluation mode."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            _fold(module)
+
+
+def _fold(layers: nn.Sequential) -> None:
     for i in range(len(layers) - 1):
         convolution, norm = layers[i], layers[i + 1]
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

@@ -30,38 +30,25 @@ async function dressFramed(run, size, photo, garment, mask) {
 // The garment warped at the photo's own size and laid over what is painted, enlarged; what is copied from the photo is
 // copied at its own size.
 function composed(made, size, smallPhoto, garment, photo) {
-  const fullSize = [photo.height, photo.width];
-  const [height, width] = fullSize;
+  const { width, height } = photo;
   const pixels = width * height;
-  const [rows, columns] = [0, 1].map((axis) => enlarging(size[axis], fullSize[axis]));
-  const part = size[0] * size[1];
+  const [rows, columns] = [enlarging(size[0], height), enlarging(size[1], width)];
   const image = { ...photo, data: new Uint8ClampedArray(photo.data.length) };
-  const position = ([found, wanted], normalised) => ((((normalised + 1) / 2) * (found - 1) + 0.5) * wanted) / found - 0.5;
+  const planes = [made.sampling_map, made.composition, made.rendered, smallPhoto];
+  if (made.copied !== undefined) planes.push(made.copied);
+  const row = new Float64Array(planes.reduce((sum, plane) => sum + plane.length, 0) / size[0]);
   for (let y = 0, index = 0; y < height; y++) {
-    const { low: top, high: bottom, share: down } = rows[y];
+    enlargedRow(planes, size, rows, y, row);
     for (let x = 0; x < width; x++, index++) {
-      const { low: left, high: right, share: across } = columns[x];
-      const [a, b, c, d] = [top * size[1] + left, top * size[1] + right, bottom * size[1] + left, bottom * size[1] + right];
-      const [wa, wb, wc, wd] = [(1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across];
-      const enlarged = (tensor, channel) => {
-        const at = channel * part;
-        return tensor[at + a] * wa + tensor[at + b] * wb + tensor[at + c] * wc + tensor[at + d] * wd;
-      };
-      const composition = enlarged(made.composition, 0);
-      const copied = made.copied === undefined ? 0 : enlarged(made.copied, 0);
-      // Where the map leads to, between pixels of the garment; beyond it, its border goes on.
-      const toX = Math.min(Math.max(position([size[1], width], enlarged(made.sampling_map, 0)), 0), width - 1);
-      const toY = Math.min(Math.max(position([size[0], height], enlarged(made.sampling_map, 1)), 0), height - 1);
-      const [x0, y0] = [Math.floor(toX), Math.floor(toY)];
-      const [x1, y1] = [Math.min(x0 + 1, width - 1), Math.min(y0 + 1, height - 1)];
-      const [dx, dy] = [toX - x0, toY - y0];
+      const [left, right, share] = [columns.low[x], columns.high[x], columns.share[x]];
+      const at = (plane) => row[plane * size[1] + left] * (1 - share) + row[plane * size[1] + right] * share;
+      const [toX, toY] = [placeOf(at(0), size[1], width), placeOf(at(1), size[0], height)];
+      const composition = at(2);
+      const copied = made.copied === undefined ? 0 : at(9);
       for (let channel = 0; channel < 3; channel++) {
-        const at = channel * pixels;
-        const above = garment[at + y0 * width + x0] * (1 - dx) + garment[at + y0 * width + x1] * dx;
-        const below = garment[at + y1 * width + x0] * (1 - dx) + garment[at + y1 * width + x1] * dx;
-        const warped = above * (1 - dy) + below * dy;
+        const warped = sampled(garment, channel * pixels, width, height, toX, toY);
         const own = photo.data[index * 3 + channel] / 127.5 - 1;
-        const painted = enlarged(made.rendered, channel) + copied * (own - enlarged(smallPhoto, channel));
+        const painted = at(3 + channel) + copied * (own - at(6 + channel));
         image.data[index * 3 + channel] = (warped * composition + painted * (1 - composition) + 1) * 127.5;
       }
     }
@@ -69,11 +56,40 @@ function composed(made, size, smallPhoto, garment, photo) {
   return image;
 }
 
+// Where a normalised position in `found` pixels lies in `wanted`; what is beyond them is at their border.
+function placeOf(normalised, found, wanted) {
+  const place = ((((normalised + 1) / 2) * (found - 1) + 0.5) * wanted) / found - 0.5;
+  return Math.min(Math.max(place, 0), wanted - 1);
+}
+
+function sampled(tensor, from, width, height, x, y) {
+  const [left, top] = [Math.floor(x), Math.floor(y)];
+  const [right, bottom] = [Math.min(left + 1, width - 1), Math.min(top + 1, height - 1)];
+  const [upper, lower] = [from + top * width, from + bottom * width];
+  const above = tensor[upper + left] * (left + 1 - x) + tensor[upper + right] * (x - left);
+  const below = tensor[lower + left] * (left + 1 - x) + tensor[lower + right] * (x - left);
+  return above * (top + 1 - y) + below * (y - top);
+}
+
+// Row `y` of the enlarged height, in the small width: all channels of all planes, one after the other.
+function enlargedRow(planes, [height, width], { low, high, share }, y, row) {
+  let to = 0;
+  for (const plane of planes) {
+    for (let from = 0; from < plane.length; from += height * width) {
+      const [above, below] = [from + low[y] * width, from + high[y] * width];
+      for (let x = 0; x < width; x++, to++) row[to] = plane[above + x] * (1 - share[y]) + plane[below + x] * share[y];
+    }
+  }
+}
+
 // For each of `wanted` pixels in a line: the two of `found` that it lies between, and the second one's share.
 function enlarging(found, wanted) {
-  return Array.from({ length: wanted }, (_, index) => {
+  const result = { low: new Int32Array(wanted), high: new Int32Array(wanted), share: new Float64Array(wanted) };
+  for (let index = 0; index < wanted; index++) {
     const place = Math.max(((index + 0.5) * found) / wanted - 0.5, 0);
-    const low = Math.min(Math.floor(place), found - 1);
-    return { low, high: Math.min(low + 1, found - 1), share: place - low };
-  });
+    result.low[index] = Math.min(Math.floor(place), found - 1);
+    result.high[index] = Math.min(result.low[index] + 1, found - 1);
+    result.share[index] = place - result.low[index];
+  }
+  return result;
 }

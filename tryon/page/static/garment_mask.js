@@ -84,10 +84,11 @@ function quantile(levels, part) {
 
 function near(photo, background, tolerance) {
   const result = new Uint8Array(photo.width * photo.height);
-  for (let index = 0; index < result.length; index++) {
-    result[index] = background.every(
-      (level, channel) => Math.abs(photo.data[index * 3 + channel] - level) <= tolerance,
-    );
+  for (let index = 0, from = 0; index < result.length; index++, from += 3) {
+    result[index] =
+      Math.abs(photo.data[from] - background[0]) <= tolerance &&
+      Math.abs(photo.data[from + 1] - background[1]) <= tolerance &&
+      Math.abs(photo.data[from + 2] - background[2]) <= tolerance;
   }
   return result;
 }

@@ -1,0 +1,1 @@
+"""A whole student as one ONNX file."""
