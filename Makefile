@@ -26,7 +26,8 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
 
 .NOTPARALLEL: # several targets install into the one environment
 .PHONY: help demo test test-packages test-packaging wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large \
-    more extras isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects check thorough clean
+    more extras page-runtime isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects check \
+    thorough clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
@@ -38,6 +39,7 @@ help:
 	@echo 'make gpu-check  on a machine with a GPU, with its own $(PYTHON), torch and nvcc: check values, then time all'
 	@echo 'make benchmark  time every operation beside stock torch'
 	@echo 'make extras  tests of what needs the packages of optional extras, which it installs'
+	@echo 'make page-runtime  with npm, what tryon page needs: in $(PAGE_RUNTIME)/'
 	@echo 'make more   tests of what make test has already, in more places, and what takes longer'
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; sanitize-each: values with'
@@ -127,19 +129,26 @@ more: $(VENV)/.tested
 	$(PYTEST) -m more
 
 # Packages that only some users want are in an environment of their own, which sees the other one's.
-EXTRAS := photos metrics prepare onnx openvino video
+EXTRAS := photos metrics prepare onnx openvino video app browser
 # What their tests compare with, and torchvision, which is no extra's: it must be the one for the torch that is there.
 COMPARED := torchvision lpips clean-fid
 THIS_TORCH = torch==$$($(BIN)/python -c 'import torch; print(torch.__version__)')
 EXTRAS_VENV := $(VENV)-extras
 site_packages = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-extras: $(VENV)/.tested
+extras: $(VENV)/.tested $(if $(shell command -v npm),page-runtime)
 	$(PYTHON) -m venv $(EXTRAS_VENV)
 	echo "import site; site.addsitedir('$(call site_packages,$(BIN)/..)')" > $(call site_packages,$(EXTRAS_VENV))/tested.pth
 	$(EXTRAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
 	    $$($(BIN)/python -m build_support.torch_index '$(TORCH_INDEX)') "$(THIS_TORCH)" \
 	    $$($(BIN)/python -m build_support.extras $(EXTRAS)) $(COMPARED)
 	OMP_NUM_THREADS=1 $(EXTRAS_VENV)/bin/python -m pytest -m extras
+
+# What the browser's page runs on, as the lock file has it.
+PAGE_RUNTIME := build/page
+page-runtime:
+	mkdir -p $(PAGE_RUNTIME)
+	cp tryon/page/package.json tryon/page/package-lock.json $(PAGE_RUNTIME)
+	npm ci --ignore-scripts --no-audit --no-fund --prefix $(PAGE_RUNTIME)
 
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,6 +23,19 @@ from tryon.networks.flow import sample
 from tryon.networks.frozen import freeze
 from tryon.precision import LOWERED, autocast, check_precision, multiplies_bfloat16
 from tryon.weights import ModelRecord, load_model
+
+
+@dataclass(frozen=True)
+class Dressed:
+    """A person dressed, and how.
+
+    Attributes:
+        image: RGB image of the size that the person has upright.
+        result: what the networks made of it, at the size they worked at; a batch of one.
+    """
+
+    image: Image.Image
+    result: TryOnResult
 
 
 class TryOn:
@@ -54,7 +68,6 @@ class TryOn:
             raise InputError(f"{folder}: found stage {record.stage}, which has no generator; wanted student")
         return cls(model, record, device, precision)
 
-    @torch.inference_mode()
     def dress(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
         """Dress a person.
 
@@ -81,16 +94,22 @@ class TryOn:
         Raises:
             InputError: a picture or the mask cannot be used, or no mask can be made; the message says why.
         """
+        return self.explain(person, garment, mask).image
+
+    @torch.inference_mode()
+    def explain(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Dressed:
+        """`dress` that also gives what the networks made: the flow, the warped garment, the masks."""
         photo = on_white(as_seen(person, "person"))
         garment, mask = cut_out(garment, mask)
         frame, product = frame_of_person(photo, self.record.size), frame_of_garment(mask, self.record.size)
         dressed = self._dress(cut(photo, frame), cut(garment, product), mask.crop(product))
-        return put_back(dressed, photo, frame)
+        return Dressed(put_back(dressed.image, photo, frame), dressed.result)
 
-    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Image.Image:
+    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Dressed:
         """Dress a person in a photo of the networks' proportions."""
         work_garment, full_garment = self.garments(garment, mask, (photo.height, photo.width))
-        return self.compose(self.compute([photo], work_garment), photo, full_garment)
+        result = self.compute([photo], work_garment)
+        return Dressed(self.compose(result, photo, full_garment), result)
 
     def garments(self, photo: Image.Image, mask: Image.Image, full_size: Size) -> tuple[Garment, Garment]:
         """A product photo for the networks, and for photos of a size."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.packaging.building import USE, Environment, StandIn, build_wheel
+from tests.packaging.building import ROOT, USE, Environment, StandIn, build_wheel
 
 pytestmark = pytest.mark.packaging
 
@@ -23,6 +23,9 @@ def test_the_wheel_holds_the_binary_and_fits_any_python(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "tryon_kernels/_cpp.so" in names
     assert "tryon/errors.py" in names
+    data = [path for path in (ROOT / "tryon").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert {str(path.relative_to(ROOT)) for path in data} <= set(names)
+    assert len(data) > 10
     assert not [name for name in names if name.startswith(("tests/", "csrc/"))]
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,3 +96,16 @@ def sample(drawn_data: Path) -> Sample:
     """A batch of two drawn people."""
     folder = TryOnFolder(drawn_data, "train")
     return stack([folder.read_sample(folder.people[i], folder.people[i + 1]) for i in range(2)])
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser of the machine's; none is fetched."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make extras")
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import torch
 
-from tryon.cli import convert, data, demo, evaluate, experiment, export, fakes, infer, plot, train
+from tryon.cli import app, convert, data, demo, evaluate, experiment, export, fakes, infer, page, plot, train
 from tryon.errors import InputError, TrainingError
 
 BAD_INPUT = 2
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Parser of the whole command line."""
     parser = _Parser(prog="tryon", description="Parser-free virtual try-on: data, training, inference.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (demo, experiment, data, train, fakes, infer, export, evaluate, plot, convert):
+    for module in (demo, experiment, data, train, fakes, infer, app, export, page, evaluate, plot, convert):
         module.add_arguments(commands)
     return parser
 

@@ -1,0 +1,190 @@
+"""The static page in a real browser, served by nothing but a folder."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tryon.app.examples import draw_examples
+from tryon.data.images import open_image
+from tryon.models import Student
+from tryon.weights import ModelRecord, save_model
+
+ROOT = Path(__file__).resolve().parents[3]
+RUNTIME = ROOT / "build" / "page"
+SIZE = (64, 64)
+RECORD = ModelRecord("student", 1 / 16, SIZE, False, True, "viton", "random", "student", 1, copy_mask=True)
+PATIENCE = 180_000  # milliseconds
+
+pytestmark = pytest.mark.extras
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Site:
+    """The page's folder, what it was made of, and how far each output of the file may be from PyTorch's."""
+
+    folder: Path
+    model: Path
+    bounds: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Of a student that nobody has trained: its pictures are no less sensitive to where a pixel lies."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=f"{name} is not installed: make extras")
+    if not (RUNTIME / "node_modules").is_dir():
+        pytest.skip(f"no {RUNTIME}: make page-runtime")
+    from tryon.export.student import export_student
+    from tryon.page.assembling import assemble_page
+
+    folder = tmp_path_factory.mktemp("page")
+    model = folder / "model.onnx"
+    torch.manual_seed(0)
+    save_model(folder / "student", Student(width=1 / 16, generator=True, copy_mask=True), RECORD)
+    differences = export_student(folder / "student", model, SIZE)
+    assemble_page(model, RUNTIME, folder / "site")
+    return Site(folder / "site", model, {one.output: one.bound for one in differences})
+
+
+@pytest.fixture
+def server(site: Site) -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site.folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+class Visitor:
+    def __init__(self, context: Any, address: str) -> None:
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.asked: list[str] = []
+        context.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(address)
+        self.page.wait_for_selector("body[data-shown]")
+
+    def take(self, name: str, path: Path) -> None:
+        """Choose a file and wait for what comes of it."""
+        shown = int(self.page.get_attribute("body", "data-shown"))
+        self.page.set_input_files(f"#{name} input", path)
+        self.page.wait_for_function(
+            "shown => Number(document.body.dataset.shown) > shown || !document.querySelector('#refusal').hidden",
+            arg=shown,
+        )
+
+    def refusal(self) -> str:
+        return self.page.inner_text("#refusal") if self.page.is_visible("#refusal") else ""
+
+    def result(self) -> np.ndarray:
+        data = self.page.evaluate("document.querySelector('#after').toDataURL('image/png')")
+        picture = Image.open(BytesIO(base64.b64decode(data.partition(",")[2])))
+        return np.asarray(picture.convert("RGB"), dtype=int)
+
+
+@pytest.fixture
+def visitor(server: ThreadingHTTPServer, chromium: Any) -> Iterator[Visitor]:
+    """Someone at the page in a fresh browser; at the end, nothing was loaded from anywhere else."""
+    context = chromium.new_context()
+    address = f"http://127.0.0.1:{server.server_address[1]}/"
+    found = Visitor(context, address)
+    yield found
+    context.close()
+    assert [url for url in found.asked if not url.startswith((address, "blob:", "data:"))] == []
+
+
+def levels_apart(bounds: dict[str, float], size: tuple[int, int]) -> float:
+    """Grey levels that two float32 computations of a picture of a size may differ by.
+
+    An image in [-1, 1] is 127.5 levels a unit. The sampling map's error is one of place: of half a side a unit, along
+    which a garment changes by at most 255 levels a pixel, in x and in y. Then both are rounded to 8 bits.
+    """
+    place = bounds["sampling_map"] * (size[0] + size[1]) / 2 * 255
+    mixed = 127.5 * (bounds["image"] + bounds["rendered"] + 2 * bounds["composition"])
+    return place + mixed + 1
+
+
+@pytest.mark.parametrize("person_size", [SIZE, (200, 150)], ids=["of the networks' size", "of another size"])
+def test_the_browsers_result_is_the_packages(
+    person_size: tuple[int, int], visitor: Visitor, site: Site, tmp_path: Path
+) -> None:
+    from tryon.engines import ExportedTryOn
+
+    (people, garments), student = draw_examples(tmp_path, person_size), ExportedTryOn(site.model, "onnx")
+    visitor.take("person", people[1])
+    visitor.take("garment", garments[2])
+    assert visitor.refusal() == ""
+    wanted = np.asarray(student.dress(open_image(people[1]), open_image(garments[2])), dtype=int)
+    difference = np.abs(visitor.result() - wanted)
+    print(f"differs by {difference.max()} levels at most, {difference.mean():.4f} on average")
+    assert difference.max() <= levels_apart(site.bounds, person_size)
+    assert difference.mean() < 0.1
+
+
+def test_it_computes_in_threads_though_its_server_sends_no_headers_for_that(visitor: Visitor) -> None:
+    assert visitor.page.evaluate("self.crossOriginIsolated")
+    threads = min(visitor.page.evaluate("navigator.hardwareConcurrency"), 8)
+    assert f"on {threads} thread" in visitor.page.inner_text("#about")
+
+
+def test_after_the_first_visit_it_needs_no_server(
+    visitor: Visitor, server: ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    server.shutdown()
+    server.server_close()
+    visitor.page.reload()
+    visitor.page.wait_for_selector("body[data-shown]")
+    people, _ = draw_examples(tmp_path, SIZE)
+    before = visitor.result()
+    visitor.take("person", people[2])
+    assert visitor.result().shape == (*SIZE, 3)
+    assert before.shape != visitor.result().shape
+
+
+def test_a_refusal_is_on_the_page_and_the_next_picture_is_dressed(visitor: Visitor, tmp_path: Path) -> None:
+    noise, broken = tmp_path / "noise.png", tmp_path / "broken.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 72, 3), np.uint8)).save(noise)
+    broken.write_bytes(b"no picture")
+    visitor.take("garment", noise)
+    assert visitor.refusal().startswith("garment: found no plain background")
+    assert not visitor.page.is_visible("#after")
+    visitor.take("garment", broken)
+    visitor.page.wait_for_function("document.querySelector('#refusal').textContent.includes('cannot be read')")
+    assert visitor.refusal() == "garment: cannot be read as an image by this browser"
+    shown = int(visitor.page.get_attribute("body", "data-shown"))
+    visitor.page.click("#garment .examples button >> nth=1")
+    visitor.page.wait_for_function("shown => Number(document.body.dataset.shown) > shown", arg=shown)
+    assert visitor.refusal() == ""
+
+
+def test_a_photo_of_a_phone_is_reduced_and_stays_upright(visitor: Visitor, tmp_path: Path) -> None:
+    path, exif = tmp_path / "phone.jpg", Image.Exif()
+    exif[0x0112] = 6  # stored lying: to be turned clockwise
+    Image.new("RGB", (4000, 3000), "grey").save(path, exif=exif)
+    visitor.take("person", path)
+    assert visitor.result().shape == (1536, 1152, 3)
+
+
+def test_a_result_can_be_saved(visitor: Visitor) -> None:
+    with visitor.page.expect_download() as download:
+        visitor.page.click("#save")
+    saved = np.asarray(Image.open(download.value.path()).convert("RGB"), dtype=int)
+    np.testing.assert_array_equal(saved, visitor.result())

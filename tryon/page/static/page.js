@@ -1,0 +1,192 @@
+// The page: takes two pictures, has the worker dress, shows the result.
+
+const RELOADED = "reloaded to be isolated";
+const find = (selector) => document.querySelector(selector);
+const options = new URLSearchParams(location.search);
+const chosen = { person: null, garment: null };
+let latest = 0; // number of the request whose answer is wanted
+let calls = 0;
+const waiting = new Map();
+let worker = null;
+
+// Threads need a page that is isolated from others, which only headers of the server or of a service worker can say;
+// the latter also keeps all files for when there is no network.
+async function isolate() {
+  if (!("serviceWorker" in navigator)) return;
+  await navigator.serviceWorker.register("service_worker.js", { updateViaCache: "none" });
+  await navigator.serviceWorker.ready;
+  if (!self.crossOriginIsolated && sessionStorage.getItem(RELOADED) === null) {
+    sessionStorage.setItem(RELOADED, "once");
+    location.reload();
+    await new Promise(() => {});
+  }
+}
+
+function ask(task, given) {
+  const id = ++calls;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject });
+    worker.postMessage({ id, task, ...given });
+  });
+}
+
+function hear({ data: { id, progress, error, ...answer } }) {
+  if (progress !== undefined) {
+    find("#progress").value = progress;
+    return;
+  }
+  const { resolve, reject } = waiting.get(id);
+  waiting.delete(id);
+  if (error === undefined) resolve(answer);
+  else reject(Object.assign(new Error(error), answer));
+}
+
+async function start() {
+  await isolate();
+  const files = await (await fetch("files.json")).json();
+  const megabytes = (files.model.bytes / 1e6).toFixed(0);
+  find("#state").textContent = `Loading the networks, ${megabytes} MB, once …`;
+  offerExamples("person", files.examples.people);
+  offerExamples("garment", files.examples.garments);
+  worker = new Worker("worker.js", { type: "module" });
+  worker.onmessage = hear;
+  worker.onerror = (event) => say(event.message ?? "the worker could not be started");
+  const { backend, threads } = await ask("load", { files, backend: options.get("backend") });
+  find("#loading").hidden = true;
+  const how = backend === "webgpu" ? "the graphics card" : `${threads} thread${threads > 1 ? "s" : ""}`;
+  find("#about").textContent = `${files.size[0]} × ${files.size[1]} networks on ${how} of this device.`;
+  document.body.dataset.ready = backend;
+  if (chosen.person && chosen.garment) dress();
+  else await takeExamples(files);
+}
+
+async function takeExamples({ examples }) {
+  for (const [name, paths] of [["person", examples.people], ["garment", examples.garments]]) {
+    if (chosen[name] === null && paths.length > 0) await take(name, await (await fetch(paths[0])).blob());
+  }
+}
+
+function offerExamples(name, paths) {
+  const row = find(`#${name} .examples`);
+  for (const path of paths) {
+    const button = document.createElement("button");
+    const image = document.createElement("img");
+    image.src = path;
+    image.alt = `A drawn ${name}`;
+    button.append(image);
+    button.onclick = async () => take(name, await (await fetch(path)).blob());
+    row.append(button);
+  }
+}
+
+function take(name, file) {
+  chosen[name] = file;
+  const [image, drop] = [find(`#${name} img`), find(`#${name} .drop`)];
+  URL.revokeObjectURL(image.src);
+  image.src = URL.createObjectURL(file);
+  image.hidden = false;
+  drop.classList.add("full");
+  if (name === "garment") find("#garment canvas").hidden = true;
+  return dress();
+}
+
+async function dress() {
+  if (document.body.dataset.ready === undefined || !chosen.person || !chosen.garment) return;
+  const number = ++latest;
+  find(".stage").classList.add("busy");
+  say("");
+  try {
+    const answer = await ask("dress", { person: chosen.person, garment: chosen.garment });
+    if (number === latest) show(answer);
+  } catch (error) {
+    if (number !== latest) return;
+    clear();
+    say(error.message);
+    if (!error.refusal) console.error(error);
+  } finally {
+    if (number === latest) find(".stage").classList.remove("busy");
+  }
+}
+
+function show({ image, before, garment, networks, all }) {
+  paint(find("#after"), image);
+  paint(find("#before"), before);
+  paint(find("#garment canvas"), garment);
+  find("#slider").hidden = false;
+  slide();
+  find("#save").disabled = find("#share").disabled = false;
+  Object.assign(document.body.dataset, { shown: latest, networks, all });
+}
+
+function clear() {
+  for (const selector of ["#before", "#after", "#slider"]) find(selector).hidden = true;
+  find("#save").disabled = find("#share").disabled = true;
+}
+
+function paint(canvas, { width, height, data }) {
+  Object.assign(canvas, { width, height, hidden: false });
+  canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
+}
+
+function say(line) {
+  find("#refusal").textContent = line;
+  find("#refusal").hidden = line === "";
+}
+
+// The stage is wider or higher than the picture in it: what is left of the line is measured on the stage.
+function slide() {
+  const place = find("#slider").value;
+  find("#before").style.clipPath = `inset(0 ${100 - place}% 0 0)`;
+  find("#after").style.clipPath = `inset(0 0 0 ${place}%)`;
+}
+
+const blobOf = () => new Promise((resolve) => find("#after").toBlob(resolve, "image/png"));
+
+async function save() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await blobOf());
+  link.download = "tryon.png";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+async function share() {
+  const files = [new File([await blobOf()], "tryon.png", { type: "image/png" })];
+  await navigator.share({ files }).catch(() => {}); // who changes their mind is no error
+}
+
+function listen() {
+  let last = "person";
+  for (const name of Object.keys(chosen)) {
+    const [input, drop] = [find(`#${name} input`), find(`#${name} .drop`)];
+    input.onchange = () => {
+      if (input.files.length > 0) take(name, input.files[0]);
+      input.value = "";
+    };
+    find(`#${name}`).addEventListener("pointerenter", () => (last = name));
+    drop.ondragover = (event) => {
+      event.preventDefault();
+      drop.classList.add("over");
+    };
+    drop.ondragleave = () => drop.classList.remove("over");
+    drop.ondrop = (event) => {
+      event.preventDefault();
+      drop.classList.remove("over");
+      if (event.dataTransfer.files.length > 0) take(name, event.dataTransfer.files[0]);
+    };
+  }
+  document.onpaste = (event) => {
+    if (event.clipboardData.files.length > 0) take(last, event.clipboardData.files[0]); // where the pointer is
+  };
+  find("#slider").oninput = slide;
+  find("#save").onclick = save;
+  find("#share").onclick = share;
+  find("#share").hidden = !navigator.canShare?.({ files: [new File([], "tryon.png", { type: "image/png" })] });
+}
+
+listen();
+start().catch((error) => {
+  find("#loading").hidden = true;
+  say(`This page cannot work here: ${error.message}`);
+  console.error(error);
+});
