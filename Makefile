@@ -125,7 +125,7 @@ more: $(VENV)/.tested
 	$(PYTEST) -m more
 
 # Packages that only some users want are in an environment of their own, which sees the other one's.
-EXTRAS := photos
+EXTRAS := photos hub
 EXTRAS_VENV := $(VENV)-extras
 site_packages = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 extras: $(VENV)/.tested

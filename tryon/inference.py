@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from tryon.data.images.frames import cut, frame_of_garment, frame_of_person, put
 from tryon.data.sample import Garment, Person, move, stack
 from tryon.errors import InputError
 from tryon.garment_mask import cut_out
+from tryon.hub import HubModel
 from tryon.models import TryOnModel
 from tryon.networks import compose
 from tryon.networks.flow import sample
@@ -23,18 +25,40 @@ from tryon.precision import LOWERED, autocast, check_precision, multiplies_bfloa
 from tryon.weights import ModelRecord, load_model
 
 
-class TryOn:
+@dataclass(frozen=True)
+class Dressed:
+    """A person dressed, of the person's size.
+
+    Attributes:
+        image: the try-on image, RGB.
+        warped: the garment warped onto the person, RGBA, transparent where it is not. More than `image` shows of it,
+            where an arm or hair is before it.
+    """
+
+    image: Image.Image
+    warped: Image.Image
+
+
+class TryOn(HubModel):
     """A trained student: dresses a person in a photo with the garment of a product photo.
+
+    ``TryOn.from_pretrained("run/student")(person, garment)`` takes pictures and returns one.
 
     Args:
         model: a student with a generator, which is from now on good for nothing else (`freeze`).
         record: of its model folder.
         device: as torch names it.
         precision: "fp32", "bf16" or, on a GPU, "fp16". By default bf16 on a CPU that multiplies it itself, else fp32.
+        folder: its model folder, which `save_pretrained` copies; None for a model that has none.
     """
 
     def __init__(
-        self, model: TryOnModel, record: ModelRecord, device: str = "cpu", precision: str | None = None
+        self,
+        model: TryOnModel,
+        record: ModelRecord,
+        device: str = "cpu",
+        precision: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         if precision is None:
             precision = "bf16" if torch.device(device).type == "cpu" and multiplies_bfloat16() else "fp32"
@@ -44,6 +68,7 @@ class TryOn:
         self.record = record
         self.device = device
         self.precision = precision
+        self.folder = folder
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None) -> TryOn:
@@ -51,9 +76,12 @@ class TryOn:
         model, record = load_model(Path(folder), role="student")
         if not record.generator:
             raise InputError(f"{folder}: found stage {record.stage}, which has no generator; wanted student")
-        return cls(model, record, device, precision)
+        return cls(model, record, device, precision, Path(folder))
 
-    @torch.inference_mode()
+    def __call__(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
+        """Dress a person, as `dress` does."""
+        return self.dress(person, garment, mask)
+
     def dress(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
         """Dress a person.
 
@@ -80,13 +108,19 @@ class TryOn:
         Raises:
             InputError: a picture or the mask cannot be used, or no mask can be made; the message says why.
         """
+        return self.dress_in_layers(person, garment, mask).image
+
+    @torch.inference_mode()
+    def dress_in_layers(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Dressed:
+        """Dress a person as `dress` does, and give the warped garment too."""
         photo = on_white(as_seen(person, "person"))
         garment, mask = cut_out(garment, mask)
         frame, product = frame_of_person(photo, self.record.size), frame_of_garment(mask, self.record.size)
         dressed = self._dress(cut(photo, frame), cut(garment, product), mask.crop(product))
-        return put_back(dressed, photo, frame)
+        empty = Image.new("RGBA", photo.size)
+        return Dressed(put_back(dressed.image, photo, frame), put_back(dressed.warped, empty, frame))
 
-    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Image.Image:
+    def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Dressed:
         """Dress a person in a photo of the networks' proportions."""
         full_size = photo.height, photo.width
         work_size = self._work_size(full_size)
@@ -96,15 +130,16 @@ class TryOn:
         with autocast(self.precision, self.device):
             result = self.model(Person(work_photo, None, None, None), work_garment)
         if work_size == full_size:
-            return tensor_to_image(result.image[0])
+            return _dressed(result.image, result.warped.garment, result.warped.mask)
         rendered, composition = (_enlarge(part, full_size) for part in (result.rendered, result.composition))
         if result.copied is not None:  # what is copied can be copied at the photo's own size
             full_photo = image_to_tensor(photo)[None].to(self.device)
             rendered = rendered + _enlarge(result.copied, full_size) * (full_photo - _enlarge(work_photo, full_size))
-        warped = sample(full_garment.image, resized_map(result.warped.flow.sampling_map, full_size))
+        sampling_map = resized_map(result.warped.flow.sampling_map, full_size)
+        warped = sample(full_garment.image, sampling_map)
         # The composition carries the warped mask already.
         image, _ = compose(warped, torch.ones_like(composition), rendered, composition)
-        return tensor_to_image(image[0])
+        return _dressed(image, warped, sample(full_garment.mask, sampling_map, "zeros"))
 
     def _work_size(self, full_size: Size) -> Size:
         height = self.record.size[0]
@@ -119,6 +154,13 @@ class TryOn:
         margins = (left, size[1] - width - left, top, size[0] - height - top)
         placed = Garment(F.pad(fitted.image, margins), F.pad(fitted.mask, margins))
         return move(stack([placed]), self.device)
+
+
+def _dressed(image: Tensor, warped: Tensor, mask: Tensor) -> Dressed:
+    """Pictures of batches of one; the mask is 1 x 1 x H x W in [0, 1]."""
+    garment = tensor_to_image(warped[0])
+    garment.putalpha(tensor_to_image(mask[0].expand(3, -1, -1) * 2 - 1).getchannel("R"))
+    return Dressed(tensor_to_image(image[0]), garment)
 
 
 def resized_map(sampling_map: Tensor, size: Size) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tryon.card import EVALUATION_FILE, write_card
 from tryon.cli.options import Commands, add_device, add_weights, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.errors import InputError
@@ -38,6 +39,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     with Progress("evaluate", len(pairs), "pairs") as progress:
         evaluation = evaluate(model, folder, pairs, device, progress.update)
     write_evaluation(evaluation, options.out)
+    if options.out.resolve() == (options.weights / EVALUATION_FILE).resolve():
+        write_card(options.weights)
     error = evaluation.end_point_error
     flow = "no true flow" if error is None else f"flow end-point error {error:.2f} pixels"
     print(f"{len(evaluation.pairs)} pairs: SSIM {evaluation.ssim:.3f}, {flow}; {options.out}")
