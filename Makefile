@@ -23,13 +23,14 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
     LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo test test-packages test-packaging wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large \
+.PHONY: help demo docs test test-packages test-packaging wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large \
     more extras isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects check thorough clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels for the most different instruction sets of this CPU; isas: for all'
 	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
+	@echo 'make docs   the documentation as a site: build/site/index.html'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads; cuda-sanitize: under sanitizers'
 	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has Triton'"'"'s for two GPUs'
@@ -125,7 +126,7 @@ more: $(VENV)/.tested
 	$(PYTEST) -m more
 
 # Packages that only some users want are in an environment of their own, which sees the other one's.
-EXTRAS := photos hub
+EXTRAS := photos hub kernel-hub
 EXTRAS_VENV := $(VENV)-extras
 site_packages = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 extras: $(VENV)/.tested
@@ -133,6 +134,15 @@ extras: $(VENV)/.tested
 	echo "import site; site.addsitedir('$(call site_packages,$(BIN)/..)')" > $(call site_packages,$(EXTRAS_VENV))/tested.pth
 	$(EXTRAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install $$($(BIN)/python -m build_support.extras $(EXTRAS))
 	OMP_NUM_THREADS=1 $(EXTRAS_VENV)/bin/python -m pytest -m extras
+
+# Built in an environment of its own, with nothing of ours installed; the commands' help comes from those that are.
+DOCS_VENV := $(VENV)-docs
+docs: $(VENV)/.installed
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install $$($(BIN)/python -m build_support.extras docs)
+	mkdir -p build/docs
+	$(BIN)/python -m build_support.command_line > build/docs/reference-cli.md
+	$(DOCS_VENV)/bin/python -m mkdocs build --strict --clean
 
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large
