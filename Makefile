@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 PIP := TRYON_KERNELS_CUDA=$(TRYON_KERNELS_CUDA) $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Bytecode of what is imported is made then; of all, it takes longer than the rest of the installation.
 INSTALL := $(PIP) install --no-compile
+site_packages = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.* csrc/*/*.* csrc/*/*/*.*)
 
 CROSS ?= aarch64-linux-gnu-
@@ -25,14 +26,15 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
     LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo test test-packages test-packaging wheel triton cuda cuda-sanitize gpu-check benchmark fuzz large \
-    more extras page-runtime isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects check \
-    thorough clean
+.PHONY: help demo docs test test-packages test-packaging wheel sdist triton cuda cuda-sanitize gpu-check benchmark fuzz \
+    large more extras page-runtime isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects \
+    check thorough clean
 
 help:
 	@echo 'make demo   draw people, train the four stages, dress them: results in $(OUT)/'
 	@echo 'make test   run the tests, those of the kernels for the most different instruction sets of this CPU; isas: for all'
-	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/'
+	@echo 'make wheel  a wheel for all Linux systems that torch has wheels for: in dist/; sdist: the sources'
+	@echo 'make docs   the documentation as a site: build/site/index.html'
 	@echo 'make triton     run the GPU kernels under Triton'"'"'s interpreter: no GPU is needed'
 	@echo 'make cuda       run the CUDA kernels on the CPU, in several orders of threads; cuda-sanitize: under sanitizers'
 	@echo 'make objects    machine code of the GPU kernels for all GPUs and dtypes; make test has Triton'"'"'s for two GPUs'
@@ -113,14 +115,24 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python -m pytest benchmarks
 
 # What torch brings stays outside; a symbol that these systems have not got is an error.
+# Then it is installed into an environment that has nothing but torch and the other requirements, and used there.
+WHEEL_ROOT := build/wheel/root
 wheel: $(VENV)/.installed
 	$(INSTALL) --editable '.[release]'
 	rm -rf build/wheel build/lib* build/bdist* dist/*.whl
 	TRYON_KERNELS_CPP=1 $(PIP) wheel --no-deps --wheel-dir build/wheel .
 	PATH='$(abspath $(BIN))':"$$PATH" $(BIN)/python -m auditwheel repair --plat manylinux_2_28_$$(uname -m) \
 	    --exclude 'libtorch*' --exclude 'libc10*' --wheel-dir dist build/wheel/*.whl
-	$(PIP) install --no-deps --target build/wheel/installed dist/*.whl
-	cd build/wheel/installed && '$(abspath $(BIN))/python' -m tryon_kernels
+	$(PYTHON) -m venv $(WHEEL_ROOT)
+	$(WHEEL_ROOT)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-index dist/*.whl
+	echo "$(call site_packages,$(BIN)/..)" > $(call site_packages,$(WHEEL_ROOT))/borrowed.pth
+	cd $(WHEEL_ROOT) && bin/python -m tryon_kernels && bin/tryon data synthesize --out data --train 0 --test 2 --size 64x64 --seed 0
+
+# The archive of the sources; a wheel is built from it as from a checkout. Without kernels no torch is fetched for it.
+sdist: $(VENV)/.installed
+	$(PIP) install --editable '.[release]'
+	rm -f dist/*.tar.gz
+	TRYON_KERNELS_CPP=0 TRYON_KERNELS_CUDA=0 $(BIN)/python -m build --sdist --outdir dist .
 
 fuzz: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_random_shapes.py --hypothesis-profile=fuzz
@@ -129,12 +141,11 @@ more: $(VENV)/.tested
 	$(PYTEST) -m more
 
 # Packages that only some users want are in an environment of their own, which sees the other one's.
-EXTRAS := photos metrics prepare onnx openvino video app browser
+EXTRAS := photos metrics prepare onnx openvino video app browser hub kernel-hub
 # What their tests compare with, and torchvision, which is no extra's: it must be the one for the torch that is there.
 COMPARED := torchvision lpips clean-fid
 THIS_TORCH = torch==$$($(BIN)/python -c 'import torch; print(torch.__version__)')
 EXTRAS_VENV := $(VENV)-extras
-site_packages = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 extras: $(VENV)/.tested $(if $(shell command -v npm),page-runtime)
 	$(PYTHON) -m venv $(EXTRAS_VENV)
 	echo "import site; site.addsitedir('$(call site_packages,$(BIN)/..)')" > $(call site_packages,$(EXTRAS_VENV))/tested.pth
@@ -149,6 +160,15 @@ page-runtime:
 	mkdir -p $(PAGE_RUNTIME)
 	cp tryon/page/package.json tryon/page/package-lock.json $(PAGE_RUNTIME)
 	npm ci --ignore-scripts --no-audit --no-fund --prefix $(PAGE_RUNTIME)
+
+# Built in an environment of its own, with nothing of ours installed; the commands' help comes from those that are.
+DOCS_VENV := $(VENV)-docs
+docs: $(VENV)/.installed
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install $$($(BIN)/python -m build_support.extras docs)
+	mkdir -p build/docs
+	$(BIN)/python -m build_support.command_line > build/docs/reference-cli.md
+	$(DOCS_VENV)/bin/python -m mkdocs build --strict --clean
 
 large: $(VENV)/.tested
 	$(BIN)/python -m pytest tests/kernels/test_large.py -m large

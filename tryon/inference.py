@@ -17,6 +17,7 @@ from tryon.data.images.frames import cut, frame_of_garment, frame_of_person, put
 from tryon.data.sample import Garment, Person, move, stack
 from tryon.errors import InputError
 from tryon.garment_mask import cut_out
+from tryon.hub import HubModel
 from tryon.models import TryOnModel, TryOnResult
 from tryon.networks import compose
 from tryon.networks.flow import sample
@@ -31,25 +32,36 @@ class Dressed:
 
     Attributes:
         image: RGB image of the size that the person has upright.
+        warped: the garment warped onto the person, RGBA of that size, transparent where it is not. More than `image`
+            shows of it, where an arm or hair is before it.
         result: what the networks made of it, at the size they worked at; a batch of one.
     """
 
     image: Image.Image
+    warped: Image.Image
     result: TryOnResult
 
 
-class TryOn:
+class TryOn(HubModel):
     """A trained student: dresses a person in a photo with the garment of a product photo.
+
+    ``TryOn.from_pretrained("run/student")(person, garment)`` takes pictures and returns one.
 
     Args:
         model: a student with a generator, which is from now on good for nothing else (`freeze`).
         record: of its model folder.
         device: as torch names it.
         precision: "fp32", "bf16" or, on a GPU, "fp16". By default bf16 on a CPU that multiplies it itself, else fp32.
+        folder: its model folder, which `save_pretrained` copies; None for a model that has none.
     """
 
     def __init__(
-        self, model: TryOnModel, record: ModelRecord, device: str = "cpu", precision: str | None = None
+        self,
+        model: TryOnModel,
+        record: ModelRecord,
+        device: str = "cpu",
+        precision: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         if precision is None:
             precision = "bf16" if torch.device(device).type == "cpu" and multiplies_bfloat16() else "fp32"
@@ -59,6 +71,7 @@ class TryOn:
         self.record = record
         self.device = device
         self.precision = precision
+        self.folder = folder
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None) -> TryOn:
@@ -66,7 +79,11 @@ class TryOn:
         model, record = load_model(Path(folder), role="student")
         if not record.generator:
             raise InputError(f"{folder}: found stage {record.stage}, which has no generator; wanted student")
-        return cls(model, record, device, precision)
+        return cls(model, record, device, precision, Path(folder))
+
+    def __call__(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
+        """Dress a person, as `dress` does."""
+        return self.dress(person, garment, mask)
 
     def dress(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
         """Dress a person.
@@ -98,18 +115,19 @@ class TryOn:
 
     @torch.inference_mode()
     def explain(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Dressed:
-        """`dress` that also gives what the networks made: the flow, the warped garment, the masks."""
+        """`dress` that also gives the warped garment, and what the networks made: the flow, the masks."""
         photo = on_white(as_seen(person, "person"))
         garment, mask = cut_out(garment, mask)
         frame, product = frame_of_person(photo, self.record.size), frame_of_garment(mask, self.record.size)
         dressed = self._dress(cut(photo, frame), cut(garment, product), mask.crop(product))
-        return Dressed(put_back(dressed.image, photo, frame), dressed.result)
+        empty = Image.new("RGBA", photo.size)
+        warped = put_back(dressed.warped, empty, frame)
+        return Dressed(put_back(dressed.image, photo, frame), warped, dressed.result)
 
     def _dress(self, photo: Image.Image, garment: Image.Image, mask: Image.Image) -> Dressed:
         """Dress a person in a photo of the networks' proportions."""
         work_garment, full_garment = self.garments(garment, mask, (photo.height, photo.width))
-        result = self.compute([photo], work_garment)
-        return Dressed(self.compose(result, photo, full_garment), result)
+        return self.compose(self.compute([photo], work_garment), photo, full_garment)
 
     def garments(self, photo: Image.Image, mask: Image.Image, full_size: Size) -> tuple[Garment, Garment]:
         """A product photo for the networks, and for photos of a size."""
@@ -125,20 +143,21 @@ class TryOn:
             result: TryOnResult = self.model(Person(work_photos, None, None, None), Garment(image, mask))
         return result
 
-    def compose(self, result: TryOnResult, photo: Image.Image, garment: Garment) -> Image.Image:
-        """The picture, from a batch of one, at the size of photo and garment."""
+    def compose(self, result: TryOnResult, photo: Image.Image, garment: Garment) -> Dressed:
+        """The pictures, from a batch of one, at the size of photo and garment."""
         full_size, work_size = (photo.height, photo.width), _size_of(result.image)
         if work_size == full_size:
-            return tensor_to_image(result.image[0])
+            return _dressed(result.image, result.warped.garment, result.warped.mask, result)
         rendered, composition = (_enlarge(part, full_size) for part in (result.rendered, result.composition))
         if result.copied is not None:  # what is copied can be copied at the photo's own size
             full_photo = image_to_tensor(photo)[None].to(self.device)
             work_photo = self._work_photo(photo, work_size)[None]
             rendered = rendered + _enlarge(result.copied, full_size) * (full_photo - _enlarge(work_photo, full_size))
-        warped = sample(garment.image, resized_map(result.warped.flow.sampling_map, full_size))
+        sampling_map = resized_map(result.warped.flow.sampling_map, full_size)
+        warped = sample(garment.image, sampling_map)
         # The composition carries the warped mask already.
         image, _ = compose(warped, torch.ones_like(composition), rendered, composition)
-        return tensor_to_image(image[0])
+        return _dressed(image, warped, sample(garment.mask, sampling_map, "zeros"), result)
 
     def _work_photo(self, photo: Image.Image, size: Size) -> Tensor:
         return image_to_tensor(resize(photo, size)).to(self.device)
@@ -156,6 +175,13 @@ class TryOn:
         margins = (left, size[1] - width - left, top, size[0] - height - top)
         placed = Garment(F.pad(fitted.image, margins), F.pad(fitted.mask, margins))
         return move(stack([placed]), self.device)
+
+
+def _dressed(image: Tensor, warped: Tensor, mask: Tensor, result: TryOnResult) -> Dressed:
+    """Pictures of batches of one; the mask is 1 x 1 x H x W in [0, 1]."""
+    garment = tensor_to_image(warped[0])
+    garment.putalpha(tensor_to_image(mask[0].expand(3, -1, -1) * 2 - 1).getchannel("R"))
+    return Dressed(tensor_to_image(image[0]), garment, result)
 
 
 def resized_map(sampling_map: Tensor, size: Size) -> Tensor:

@@ -7,6 +7,7 @@ A folder is self-contained: everything needed to build the networks and to feed 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -86,6 +87,25 @@ def save_model(folder: Path, model: TryOnModel, record: ModelRecord) -> None:
         with whole_file(folder / f"{name}.safetensors") as file:
             file.write(save(state))
     write_json(folder / RECORD_FILE, asdict(record))
+
+
+def copy_model(folder: Path, out: Path) -> None:
+    """Copy the files of a model, and nothing else, to another folder, so that each appears whole or not at all.
+
+    Raises:
+        InputError: a file of the model is missing; nothing is written.
+        OSError: one cannot be written.
+    """
+    names = ["warp.safetensors", *(["generator.safetensors"] if read_record(folder).generator else []), RECORD_FILE]
+    for name in names:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: no such weights file")
+    out.mkdir(parents=True, exist_ok=True)
+    if out.resolve() == folder.resolve():
+        return
+    for name in names:
+        with (folder / name).open("rb") as source, whole_file(out / name) as file:
+            shutil.copyfileobj(source, file)
 
 
 def load_model(folder: Path, role: str | None = None) -> tuple[TryOnModel, ModelRecord]:

@@ -83,7 +83,7 @@ def implementation(backend: str, name: str) -> Callable[..., Any]:
     """What computes an op of this name, forward or backward, on a GPU, by its kernels or by stock torch."""
     if backend == "stock":
         return stock.implementation(name)
-    return partial(_launch, getattr(gpu, name), importlib.import_module(f"tryon_kernels.{backend}"))
+    return partial(_launch, getattr(gpu, name), importlib.import_module(f"{__package__}.{backend}"))
 
 
 def _launch(function: Callable[..., Any], kernels: Any, *arguments: Any) -> Any:

@@ -263,7 +263,7 @@ class TestBadInputIsOneLineAndExitCodeTwo:
 
     def test_person_without_garment(self, refused, tiny_run: Path, tmp_path: Path) -> None:
         arguments = ("--person", tmp_path / "no.jpg", "--out", tmp_path / "x.png")
-        refused("infer", "--weights", tiny_run, *arguments, names="wanted --person and --garment")
+        refused("infer", "--weights", tiny_run, *arguments, names="wanted --person or --video, and --garment")
 
     def test_output_that_is_no_image_file(self, refused, tiny_run: Path, tmp_path: Path) -> None:
         arguments = ("--person", "a.jpg", "--garment", "b.jpg", "--out", tmp_path)

@@ -60,10 +60,8 @@ class TestARunFolder:
         for name in STAGES:
             files = {path.name for path in (tiny_run / name).iterdir()}
             generator = {"generator.safetensors"} if name in ("tutor", "student") else set()
-            assert (
-                files
-                == {"model.json", "warp.safetensors", "checkpoints", "pictures", "log.csv", "run.json"} | generator
-            )
+            model = {"model.json", "warp.safetensors", "README.md"} | generator
+            assert files == model | {"checkpoints", "pictures", "log.csv", "run.json"}
             assert [path.name for path in (tiny_run / name / "checkpoints").iterdir()] == ["step_000002.pt"]
             assert [path.name for path in (tiny_run / name / "pictures").iterdir()] == ["step_000002.png"]
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from tryon.card import EVALUATION_FILE, write_card
 from tryon.cli.options import Commands, add_device, add_layout, chosen_device
 from tryon.data.folder import TryOnFolder, read_pairs
 from tryon.data.images import open_image
@@ -105,6 +106,8 @@ def _of_model(options: argparse.Namespace, device: str) -> dict[str, Any]:
         evaluation = evaluate(model, folder, pairs, device, progress.update, dressed=comparison.add)
     if options.out is not None:
         write_evaluation(evaluation, options.out)
+        if options.out.resolve() == (options.weights / EVALUATION_FILE).resolve():
+            write_card(options.weights)
     return report(comparison, source, evaluation)
 
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors import SafetensorError
 
+from tryon.card import write_card
 from tryon.conversion.published import convert_state_dict, published_role
 from tryon.conversion.state_dict import read_state_dict
 from tryon.data.labels import VITON
@@ -51,6 +52,7 @@ def convert_checkpoints(warp: Path, generator: Path, out: Path) -> ModelRecord:
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".part") as scratch:
             save_model(Path(scratch) / out.name, model, record)
+            write_card(Path(scratch) / out.name)
             (Path(scratch) / out.name).replace(out)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{out}: cannot be written ({error})") from error

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
+from tryon.card import write_card
 from tryon.config import TrainConfig, check_training_size
 from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
@@ -279,6 +280,8 @@ class _Run:
                     self._note_step(pictures, values)
             if leads() and self.saved_step < self.step:
                 self._save()
+            if leads() and self._has_model():
+                write_card(self.folder)
         self._end_averaging()
         check_same(self.folder, {"step": self.step})  # whoever goes on finds what was saved
         stop.grant(f"{self.folder} at step {self.step} of {self.steps}; --resume goes on")

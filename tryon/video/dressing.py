@@ -82,7 +82,7 @@ def dress_frames(
         frame = frame_of_person(photo, student.record.size)
         work, full = garments
         moved = _with_map(result, sampling_map, work) if steady else result
-        yield put_back(student.compose(moved, cut(photo, frame), full), photo, frame)
+        yield put_back(student.compose(moved, cut(photo, frame), full).image, photo, frame)
 
 
 def _computed(

@@ -137,6 +137,7 @@ def test_the_other_alignment_would_not_pass_as_the_same(student_states, monkeypa
 
 def test_the_folder_records_what_a_result_depends_on(student_folder):
     assert sorted(path.name for path in student_folder.iterdir()) == [
+        "README.md",
         "generator.safetensors",
         "model.json",
         "warp.safetensors",
