@@ -31,7 +31,7 @@ from tryon.data.labels import LabelScheme, Regions, regions_of
 from tryon.data.layouts import SplitFiles, find_layout, sample_id
 from tryon.data.layouts.layout import KINDS
 from tryon.data.layouts.split import Missing
-from tryon.data.pairs import USUAL_COLUMNS, WANTED, read_names
+from tryon.data.pairs import USUAL_COLUMNS, read_names
 from tryon.data.pose import read_keypoints
 from tryon.data.sample import Garment, Person, Sample
 from tryon.errors import InputError
@@ -234,7 +234,8 @@ def read_pairs(path: Path, folder: TryOnFolder | None = None) -> list[tuple[str,
     """
     pairs: dict[tuple[str, str], None] = {}
     found = 0
-    for number, *names in read_names(path, USUAL_COLUMNS if folder is None else folder.layout.columns(path)):
+    columns = USUAL_COLUMNS if folder is None else folder.layout.columns(path)
+    for number, *names in read_names(path, columns):
         person, garment = map(sample_id, names)
         if folder is not None:
             try:
@@ -244,7 +245,7 @@ def read_pairs(path: Path, folder: TryOnFolder | None = None) -> list[tuple[str,
         pairs[person, garment] = None
         found += 1
     if not pairs:
-        raise InputError(f"{path}: found no pair, wanted {WANTED} a line")
+        raise InputError(f"{path}: found no pair, wanted {columns.wanted} a line")
     if found > len(pairs):
         _log.info("%s: of %d pairs %d are there before; each is taken once", path, found, found - len(pairs))
     return list(pairs)
