@@ -35,7 +35,7 @@ from tryon.data.pairs import USUAL_COLUMNS, read_names
 from tryon.data.pose import read_keypoints
 from tryon.data.sample import Garment, Person, Sample
 from tryon.errors import InputError
-from tryon.garment_mask import garment_mask
+from tryon.garment_mask import cut_out
 
 _log = logging.getLogger(__name__)
 
@@ -136,12 +136,11 @@ class TryOnFolder:
         return self._files[kind][key]
 
     def open_garment(self, garment: str) -> tuple[Image.Image, Image.Image]:
-        """Open a product photo (RGB) and its mask (L), made from the plain background where there is no mask file."""
+        """Open a product photo (RGB) and its mask (L). Where the layout has it made, it is as `cut_out` makes it."""
         path = self.garment_path(garment)
-        photo = open_image(path)
         if garment not in self._files["mask"] and self.layout.makes_masks:
-            return photo, garment_mask(photo, str(path))
-        mask_path = self.mask_path(garment)
+            return cut_out(open_image(path, "RGBA"), None, str(path))
+        photo, mask_path = open_image(path), self.mask_path(garment)
         mask = open_mask(mask_path)
         if mask.size != photo.size:
             found, wanted = (format_size(image.size[::-1]) for image in (mask, photo))

@@ -37,22 +37,10 @@ def read_keypoints(path: Path, size: Size) -> Tensor:
     Raises:
         InputError: the file cannot be read, or has other keypoints; names it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        alone = "keypoints" in content
-        people = [_rows(content["keypoints"], 4)] if alone else [_keypoints(person) for person in content["people"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
-    people = [person for person in people if len(person)]
+    people = read_people(path)
     if not people:
         return torch.zeros(POSE_KEYPOINTS, 3)
-    for person in people:
-        if len(person) not in (POSE_KEYPOINTS, BODY_25_KEYPOINTS):
-            wanted = f"{POSE_KEYPOINTS} (COCO) or {BODY_25_KEYPOINTS} (BODY_25)"
-            raise InputError(f"{path}: found {len(person)} keypoints, wanted {wanted}")
     keypoints = max(people, key=_certainty)
-    if len(keypoints) == BODY_25_KEYPOINTS:
-        keypoints = keypoints[list(_BODY_25)]
     places = keypoints[:, :2]
     if places.abs().max() > 1:
         present = places > _FIRST_PRESENT
@@ -65,6 +53,30 @@ def read_keypoints(path: Path, size: Size) -> Tensor:
         places *= torch.tensor(size[::-1])
     keypoints[:, 2] = present.all(dim=1).float()
     return keypoints
+
+
+def read_people(path: Path) -> list[Tensor]:
+    """Read all people of an OpenPose file: 18 x 3 each, x, y and confidence as they are there.
+
+    Raises:
+        InputError: the file cannot be read, or has other keypoints; names it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        alone = "keypoints" in content
+        people = [_rows(content["keypoints"], 4)] if alone else [_keypoints(person) for person in content["people"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
+    return [_coco(person, path) for person in people if len(person)]
+
+
+def _coco(person: Tensor, path: Path) -> Tensor:
+    if len(person) == BODY_25_KEYPOINTS:
+        return person[list(_BODY_25)]
+    if len(person) != POSE_KEYPOINTS:
+        wanted = f"{POSE_KEYPOINTS} (COCO) or {BODY_25_KEYPOINTS} (BODY_25)"
+        raise InputError(f"{path}: found {len(person)} keypoints, wanted {wanted}")
+    return person
 
 
 def _keypoints(person: dict[str, list[float] | list[list[float]]]) -> Tensor:

@@ -3,6 +3,6 @@
 from tryon.data.layouts.known import LAYOUTS
 from tryon.data.layouts.layout import Files, Layout
 from tryon.data.layouts.recognition import find_layout
-from tryon.data.layouts.split import SplitFiles, sample_id
+from tryon.data.layouts.split import SplitFiles, index_files, sample_id
 
-__all__ = ["LAYOUTS", "Files", "Layout", "SplitFiles", "find_layout", "sample_id"]
+__all__ = ["LAYOUTS", "Files", "Layout", "SplitFiles", "find_layout", "index_files", "sample_id"]
