@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant(POSE, "*range(9, 19)", "*range(8, 18)", OF_POSE),
     Mutant(SPLIT, 'or path.name.startswith(".")', "", OF_FOLDER),
     Mutant(SPLIT, 'unicodedata.normalize("NFC", Path(name).stem)', "Path(name).stem", OF_FOLDER),
-    Mutant(SPLIT, "or not name.endswith(kind.tail)", "", OF_LAYOUTS),
+    Mutant(SPLIT, "or not path.stem.endswith(tail)", "", OF_LAYOUTS),
     Mutant(SPLIT, "                del there.files[key]", "                pass", OF_LAYOUTS),
     Mutant(SPLIT, "return of_category or", "return", OF_LAYOUTS),
     Mutant(LAYOUT, "or sorted(root.glob(pattern))", "", OF_LAYOUTS),

@@ -40,7 +40,7 @@ _PLAUSIBLE = 0.5  # share of a person's pixels that must be sure
 class Form(Enum):
     """What the channels of a DensePose picture are."""
 
-    COLOURS = "colours of `PALETTE`"
+    COLOURS = "DensePose's segmentation in OpenCV's PARULA on black"
     IUV = "part index and coordinates"
 
 
@@ -100,7 +100,7 @@ def _from_colours(pixels: Pixels, path: Path) -> Pixels:
     if sure < _PLAUSIBLE * (sure + unsure):
         raise InputError(
             f"{path}: found {unsure / (sure + unsure):.0%} of the person in colours that no part has,"
-            " wanted DensePose's segmentation in OpenCV's PARULA on black"
+            f" wanted {Form.COLOURS.value}"
         )
     return _grown(parts)
 

@@ -33,11 +33,11 @@ from tryon.data.labels import LabelScheme, Regions, regions_of
 from tryon.data.layouts import SplitFiles, find_layout, sample_id
 from tryon.data.layouts.layout import KINDS
 from tryon.data.layouts.split import Missing
-from tryon.data.pairs import USUAL_COLUMNS, WANTED, read_names
+from tryon.data.pairs import USUAL_COLUMNS, read_names
 from tryon.data.pose import read_keypoints
 from tryon.data.sample import Garment, Person, Sample
 from tryon.errors import InputError
-from tryon.garment_mask import garment_mask
+from tryon.garment_mask import cut_out
 
 _log = logging.getLogger(__name__)
 
@@ -158,12 +158,11 @@ class TryOnFolder:
     def open_garment(self, garment: str) -> tuple[Image.Image, Image.Image]:
         """Open a product photo (RGB, on white) and its mask (L), at their own size.
 
-        Without a mask file it is the photo's transparency, or where the layout says so made from the plain background.
+        Without a mask file it is the photo's transparency, or where the layout says so what `cut_out` makes.
         """
         path, mask_path = self.garment_path(garment), self._files["mask"].get(garment)
         if mask_path is None and self.layout.makes_masks:
-            photo = open_image(path)
-            return photo, garment_mask(photo, str(path))
+            return cut_out(open_image(path, "RGBA"), None, str(path))
         if mask_path is None:
             photo = open_image(path, "RGBA")
             mask = photo.getchannel("A")
@@ -263,7 +262,8 @@ def read_pairs(path: Path, folder: TryOnFolder | None = None) -> list[tuple[str,
     """
     pairs: dict[tuple[str, str], None] = {}
     found = 0
-    for number, *names in read_names(path, USUAL_COLUMNS if folder is None else folder.layout.columns(path)):
+    columns = USUAL_COLUMNS if folder is None else folder.layout.columns(path)
+    for number, *names in read_names(path, columns):
         person, garment = map(sample_id, names)
         if folder is not None:
             try:
@@ -273,7 +273,7 @@ def read_pairs(path: Path, folder: TryOnFolder | None = None) -> list[tuple[str,
         pairs[person, garment] = None
         found += 1
     if not pairs:
-        raise InputError(f"{path}: found no pair, wanted {WANTED} a line")
+        raise InputError(f"{path}: found no pair, wanted {columns.wanted} a line")
     if found > len(pairs):
         _log.info("%s: of %d pairs %d are there before; each is taken once", path, found, found - len(pairs))
     return list(pairs)

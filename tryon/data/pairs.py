@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tryon.errors import InputError
 
-WANTED = "'person.jpg garment.jpg'"
 _MOST_COLUMNS = 3
 _QUOTED = re.compile(r'"[^"]*"')
 
@@ -28,6 +27,13 @@ class PairColumns:
     person: int = 0
     garment: int = 1
     header: bool = False
+
+    @property
+    def wanted(self) -> str:
+        """A line, as an error shows it."""
+        names = ["number"] * (max(self.person, self.garment) + 1)
+        names[self.person], names[self.garment] = "person.jpg", "garment.jpg"
+        return f"'{' '.join(names)}'"
 
 
 USUAL_COLUMNS = PairColumns()
@@ -55,23 +61,23 @@ def read_names(path: Path, columns: PairColumns = USUAL_COLUMNS) -> Iterator[tup
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#") or (columns.header and number == 1):
             continue
-        names = _names(line, f"{path}:{number}")
+        names = _names(line, f"{path}:{number}", columns)
         if not needed <= len(names) <= _MOST_COLUMNS:
             raise InputError(
                 f"{path}:{number}: found {len(names)} {'name' if len(names) == 1 else 'names'} in {_shown(line)},"
-                f" wanted {WANTED} and at most a category; names with spaces in double quotes or between tabs"
+                f" wanted {columns.wanted} and at most a category; names with spaces in double quotes or between tabs"
             )
         yield number, names[columns.person], names[columns.garment]
 
 
-def _names(line: str, where: str) -> list[str]:
+def _names(line: str, where: str, columns: PairColumns) -> list[str]:
     outside = _QUOTED.sub("", line)
     separator = next((sign for sign in "\t," if sign in outside), " ")
     try:
         (fields,) = csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True)
     except csv.Error as error:
         raise InputError(
-            f"{where}: found {_shown(line)}, which is not quoted right ({error}), wanted {WANTED}"
+            f"{where}: found {_shown(line)}, which is not quoted right ({error}), wanted {columns.wanted}"
         ) from None
     return [field.strip() for field in fields if field.strip()]
 

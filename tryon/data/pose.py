@@ -67,12 +67,16 @@ def read_people(path: Path) -> list[Tensor]:
         people = [_rows(content["keypoints"], 4)] if alone else [_keypoints(person) for person in content["people"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as OpenPose keypoints ({error!r})") from None
-    people = [person for person in people if len(person)]
-    for person in people:
-        if len(person) not in (POSE_KEYPOINTS, BODY_25_KEYPOINTS):
-            wanted = f"{POSE_KEYPOINTS} (COCO) or {BODY_25_KEYPOINTS} (BODY_25)"
-            raise InputError(f"{path}: found {len(person)} keypoints, wanted {wanted}")
-    return [person[list(_BODY_25)] if len(person) == BODY_25_KEYPOINTS else person for person in people]
+    return [_coco(person, path) for person in people if len(person)]
+
+
+def _coco(person: Tensor, path: Path) -> Tensor:
+    if len(person) == BODY_25_KEYPOINTS:
+        return person[list(_BODY_25)]
+    if len(person) != POSE_KEYPOINTS:
+        wanted = f"{POSE_KEYPOINTS} (COCO) or {BODY_25_KEYPOINTS} (BODY_25)"
+        raise InputError(f"{path}: found {len(person)} keypoints, wanted {wanted}")
+    return person
 
 
 def _keypoints(person: dict[str, list[float] | list[list[float]]]) -> Tensor:

@@ -108,5 +108,7 @@ class TestBadInputIsNamedInOneLine:
         with pytest.raises(InputError, match=r"found an image of mode RGB, wanted one channel of part indices$"):
             read_densepose(path)
         Image.open(path).convert("RGBA").save(path)
-        with pytest.raises(InputError, match=r"found an image of mode RGBA, wanted one channel .*, or RGB: colours"):
+        with pytest.raises(
+            InputError, match=r"found an image of mode RGBA, wanted one channel .*, or RGB: DensePose's"
+        ):
             read_densepose(path, Form.COLOURS)

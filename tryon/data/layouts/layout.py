@@ -46,7 +46,7 @@ class Layout:
         photo: photos of people.
         garment: product photos; in a train split the garment that the person of the same id wears.
         mask: garment masks.
-        makes_masks: whether they are made from the product photos' plain background where they are not there.
+        makes_masks: whether they are made from the product photos where they are not there.
         parsing: human parsing.
         pose: OpenPose keypoints.
         densepose: DensePose.

@@ -27,6 +27,31 @@ def sample_id(name: str) -> str:
     return _ROLE_TAIL.sub("", unicodedata.normalize("NFC", Path(name).stem).removesuffix("_keypoints"))
 
 
+def index_files(folder: Path, suffixes: tuple[str, ...], tail: str = "") -> Index:
+    """Files of a folder by id, sorted by name, but for hidden ones, which systems leave beside those that they copy.
+
+    Args:
+        folder: where they are.
+        suffixes: how they end.
+        tail: what their names end with before the suffix; ids are without it.
+
+    Raises:
+        InputError: the folder is missing, has no such file, or two files of one id.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found: Index = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.stem.endswith(tail):
+            continue
+        key = sample_id(path.stem.removesuffix(tail) + path.suffix)
+        if (other := found.setdefault(key, path)) is not path:
+            raise InputError(f"{folder}: {other.name} and {path.name} have one id, {key}; wanted one file")
+    if not found:
+        raise InputError(f"{folder}: found no {f'*{tail} ' if tail else ''}file of {', '.join(suffixes)}")
+    return found
+
+
 @dataclass(frozen=True)
 class Indexed:
     """The files of a kind in one folder, by id."""
@@ -150,32 +175,6 @@ class SplitFiles:
                 del there.files[key]
         if not self.found["photo"].files:
             raise InputError(f"{lists[0]}: found nobody of {self.found['photo'].folder}, wanted people of this split")
-
-
-def index_files(folder: Path, suffixes: tuple[str, ...], tail: str = "") -> Index:
-    """Files of a folder by id, sorted by name, but for hidden ones, which systems leave beside those that they copy.
-
-    Args:
-        folder: of the files.
-        suffixes: how they end; others are something else.
-        tail: what their names end with before the suffix; others are something else.
-
-    Raises:
-        InputError: the folder is missing, has none of them, or two of one id.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    found: Index = {}
-    for path in sorted(folder.iterdir()):
-        name = path.stem
-        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not name.endswith(tail):
-            continue
-        key = sample_id(name.removesuffix(tail) + path.suffix)
-        if (other := found.setdefault(key, path)) is not path:
-            raise InputError(f"{folder}: {other.name} and {path.name} have one id, {key}; wanted one file")
-    if not found:
-        raise InputError(f"{folder}: found no *{tail} file of {', '.join(suffixes)}")
-    return found
 
 
 def _missing(wanted: Indexed, found: Indexed) -> list[Missing]:

@@ -268,6 +268,16 @@ class TestStreetTryOn:
         pairs = folder.pair_lists[0].read_text().splitlines()
         assert pairs[1].split(",")[1:] == ["000001_00.png", "000000.png"]
 
+    def test_a_csv_list_of_two_columns_is_told_what_is_wanted(
+        self, laid_out: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "pairs.csv"
+        path.write_text("person,garment\n000000.png,000001_00.png\n")
+        with pytest.raises(
+            InputError, match=r"pairs\.csv:2: found 2 names .*, wanted 'number garment\.jpg person\.jpg'"
+        ):
+            read_pairs(path, TryOnFolder(laid_out("street-tryon"), "test"))
+
     def test_it_has_nothing_to_train_on(self, laid_out: Callable[[str], Path]) -> None:
         with pytest.raises(InputError, match="found layout street-tryon, which has no train split"):
             TryOnFolder(laid_out("street-tryon"), "train")
