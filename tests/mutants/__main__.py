@@ -17,7 +17,7 @@ from tests.mutants.tree import FAILED, ROOT, BrokenError, Tree
 
 # How each area is built and tested: see `Tree`.
 AREAS = {
-    **dict.fromkeys(("eager", "ops", "losses", "networks", "stages", "pictures", "experiments"), "python"),
+    **dict.fromkeys(("eager", "ops", "losses", "networks", "stages", "pictures", "experiments", "metrics"), "python"),
     **{"triton": "triton", "cpu": "cpu", "cuda": "cuda"},
 }
 

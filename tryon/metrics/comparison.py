@@ -105,7 +105,7 @@ class Comparison:
 
     def figures(self) -> dict[str, float]:
         """Means over the pairs that have such a figure, FID and KID. PSNR is the protocol's."""
-        ordered = sorted(self.pairs, key=lambda pair: (pair.person, pair.garment))
+        ordered = self._ordered()
         names = dict.fromkeys(name for pair in ordered for name in pair.figures)
         means = {name: float(np.mean([p.figures[name] for p in ordered if name in p.figures])) for name in names}
         if errors := [pair.error for pair in ordered if pair.error is not None]:
@@ -117,7 +117,7 @@ class Comparison:
 
     def conditions(self) -> dict[str, object]:
         """What two people must have in common for the same figures, but for libraries."""
-        ordered = sorted(self.pairs, key=lambda pair: (pair.person, pair.garment))
+        ordered = self._ordered()
         weights = {distance.name: distance.weights for distance in self.distances}
         return {
             "pairs": {
@@ -139,6 +139,10 @@ class Comparison:
             },
             "weights_sha256": weights | ({} if self.inception is None else {"inception": self.inception.weights}),
         }
+
+    def _ordered(self) -> list[PairFigures]:
+        """So that no figure and no hash depends on the order of a pair file."""
+        return sorted(self.pairs, key=lambda pair: (pair.person, pair.garment))
 
     def _measure(self, found: PairFigures, image: Image.Image, truth: Image.Image) -> None:
         similarity = similarity_map(image, truth, border=self.protocol.ssim_border)
