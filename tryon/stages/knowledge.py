@@ -94,10 +94,13 @@ def _both(sample: Sample) -> Garment:
 
 
 def _rows(item: T, chosen: slice) -> T:
-    """Some samples of a batch, which is a dataclass, or a tuple of them, of tensors."""
+    """Some samples of a batch, which is a dataclass, or a tuple of them, of tensors.
+
+    Copies, so that the rest of the batch is not kept with them through the step.
+    """
     value: Any = item
     if isinstance(value, Tensor):
-        return cast(T, value[chosen])
+        return cast(T, value[chosen].clone())
     if isinstance(value, tuple):
         return cast(T, tuple(_rows(part, chosen) for part in value))
     return cast(T, type(value)(**{field.name: _rows(getattr(value, field.name), chosen) for field in fields(value)}))
