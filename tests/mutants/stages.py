@@ -82,7 +82,12 @@ MUTANTS = (
     Mutant(STUDENT, "if not self.guidance.adjusted:", "if self.guidance.adjusted:", f"{GUIDANCE} -k adjustable"),
     Mutant(KNOWLEDGE, "fake.image * mask", "photo * mask", f"{GUIDANCE} -k who_imitates"),
     Mutant(KNOWLEDGE, "_seen(photo), region,", "_seen(photo), mask,", f"{GUIDANCE} -k who_imitates"),
-    Mutant(KNOWLEDGE, "regions.arms if fake.mask is None", "regions.garment if fake.mask is None", OF_FAKES),
+    Mutant(
+        KNOWLEDGE,
+        ".amax(dim=1, keepdim=True) > CHANGE",
+        ".mean(dim=1, keepdim=True) > CHANGE",
+        f"{OF_FAKES} -k quarter",
+    ),
     Mutant(FAKES, "of_person.get(self._folder.people[other]) or ", "", f"{OF_FAKES} -k drawn_garment"),
     Mutant(FAKES, "other % len(of_person)", "0", f"{OF_FAKES} -k drawn_garment"),
     Mutant(FAKES, "elif garment == person:", "elif garment is person:", f"{OF_FAKES} -k cannot_be_used"),

@@ -203,7 +203,7 @@ class TestFlows:
 
 
 class TestWithout:
-    def test_masks_another_garment_may_be_on_bare_arms(
+    def test_masks_another_garment_may_be_where_the_picture_differs_from_the_photo_by_a_quarter_of_the_levels(
         self, recipe: Recipe, sample: Sample, fakes: Path, folder: TryOnFolder
     ) -> None:
         shutil.rmtree(fakes / "mask")
@@ -211,8 +211,16 @@ class TestWithout:
         given = faked(sample, of_folder)
         assert given.fake is not None
         assert given.fake.mask is None
-        known = stage_of(StudentStage, recipe, of_folder).tutor_knowledge(given)
-        assert torch.equal(known.worn_mask, sample.person.regions.arms)
+        photo = sample.person.photo
+        for channel, change, worn in ((0, 0.51, 1), (2, -0.51, 1), (1, 0.49, 0)):
+            image = photo.clone()
+            image[:, channel, 5:9, 7] = image[:, channel, 5:9, 7] + change
+            known = stage_of(StudentStage, recipe, of_folder).tutor_knowledge(
+                replace(given, fake=replace(given.fake, image=image))
+            )
+            expected = torch.zeros_like(known.worn_mask)
+            expected[:, :, 5:9, 7] = worn
+            assert torch.equal(known.worn_mask, expected)
 
     def test_masks_other_surroundings_are_refused(self, config: TrainConfig, fakes: Path) -> None:
         shutil.rmtree(fakes / "mask")

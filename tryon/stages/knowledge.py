@@ -14,6 +14,8 @@ from tryon.models import TryOnModel, Warped
 from tryon.networks.flow import flow_of_positions
 from tryon.stages.base import target_garment
 
+CHANGE = 0.5  # of the range from -1 to 1: more than files' losses and most shadows, less than skin from most cloth
+
 T = TypeVar("T")
 
 
@@ -59,13 +61,17 @@ def knowledge_of_tutor(tutor: TryOnModel, sample: Sample, imitates: bool) -> Tut
 
 
 def knowledge_of_fake(sample: Sample, fake: Fake) -> TutorKnowledge:
-    """What fake pictures tell. Without masks, another garment may be wherever the photo shows bare arms."""
+    """What fake pictures tell. Without masks, another garment may be wherever a picture differs from the photo."""
     worn, region = target_garment(sample.person)
-    assert sample.person.regions is not None  # so there is a target
-    mask = sample.person.regions.arms if fake.mask is None else fake.mask
+    mask = _changed(fake.image, sample.person.photo) if fake.mask is None else fake.mask
     fake_image, photo = _surrounded(sample, fake.image, mask)
     warped = None if fake.flow is None else _warped_by(fake.flow, sample.garment)
     return TutorKnowledge(_seen(fake_image), mask, sample.garment, photo, worn, region, warped)
+
+
+def _changed(fake_image: Tensor, photo: Tensor) -> Tensor:
+    """Where two batches of images differ by more than `CHANGE` in some channel: N x 1 x H x W, 0 or 1."""
+    return ((fake_image - photo).abs().amax(dim=1, keepdim=True) > CHANGE).to(photo.dtype)
 
 
 def _warped_by(positions: Tensor, garment: Garment) -> Warped:
@@ -88,10 +94,13 @@ def _both(sample: Sample) -> Garment:
 
 
 def _rows(item: T, chosen: slice) -> T:
-    """Some samples of a batch, which is a dataclass, or a tuple of them, of tensors."""
+    """Some samples of a batch, which is a dataclass, or a tuple of them, of tensors.
+
+    Copies, so that the rest of the batch is not kept with them through the step.
+    """
     value: Any = item
     if isinstance(value, Tensor):
-        return cast(T, value[chosen])
+        return cast(T, value[chosen].clone())
     if isinstance(value, tuple):
         return cast(T, tuple(_rows(part, chosen) for part in value))
     return cast(T, type(value)(**{field.name: _rows(getattr(value, field.name), chosen) for field in fields(value)}))
