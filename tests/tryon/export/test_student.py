@@ -104,7 +104,7 @@ def test_half_size_weights_make_half_the_file(fixed: Path, open_sized: Path) -> 
         for path in (fixed, open_sized)
     )
     assert whole[onnx.TensorProto.FLOAT16] == 0
-    assert half[onnx.TensorProto.FLOAT16] > 0.95 * whole[onnx.TensorProto.FLOAT]
+    assert half[onnx.TensorProto.FLOAT16] > 0.8 * whole[onnx.TensorProto.FLOAT]
 
 
 def test_a_file_that_computes_something_else_is_not_kept(
