@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +54,32 @@ def remove_parts(folder: Path) -> None:
     """Remove what `whole_file` left below a folder in processes that were killed."""
     for part in folder.rglob(f"*{PART}"):
         part.unlink()
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Make a folder that appears under its name once it is complete: yields one beside it to write into.
+
+    Raises:
+        InputError: ``out`` is there and not an empty folder, or cannot be made.
+    """
+    out = out.absolute()
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out}: already there and not an empty folder, want a new or empty one")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}), want a folder that can be written") from error
+    try:
+        yield work
+        work.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        work.rename(out)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def make_folder(folder: Path) -> None:

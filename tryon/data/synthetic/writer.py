@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon.errors import InputError
+from tryon.files import whole_folder
 
 from .garments import Garment, draw_garment
 from .noise import corrupt_parsing
@@ -56,7 +55,7 @@ def unpaired_garments(seed: int, count: int) -> NDArray[np.int64]:
     return garments
 
 
-def _check(out: Path, train: int, test: int, size: tuple[int, int], seed: int, parsing_noise: float) -> None:
+def _check(train: int, test: int, size: tuple[int, int], seed: int, parsing_noise: float) -> None:
     height, width = size
     if train < 0:
         raise InputError(f"train: {train} samples asked for, want 0 or more")
@@ -70,8 +69,6 @@ def _check(out: Path, train: int, test: int, size: tuple[int, int], seed: int, p
         raise InputError(f"seed: {seed} given, want 0 or more")
     if not 0 <= parsing_noise <= 1:
         raise InputError(f"parsing_noise: {parsing_noise} given, want a number from 0 to 1")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"{out}: already there and not an empty folder, want a new or empty one")
 
 
 def _image(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -206,19 +203,6 @@ def synthesize(
     Raises:
         InputError: an argument is out of range, or `out` cannot be made or holds something.
     """
-    out = Path(out).absolute()
-    _check(out, train, test, size, seed, parsing_noise)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}), want a folder that can be written") from error
-    try:
+    _check(train, test, size, seed, parsing_noise)
+    with whole_folder(Path(out)) as work:
         _write(work, train, test, size, seed, parsing_noise, progress or (lambda people: None), processes)
-        work.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        work.rename(out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
