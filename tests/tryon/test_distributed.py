@@ -271,7 +271,9 @@ def assert_one_line(ended: list[Ended], message: str) -> None:
 
 def is_usual(line: str) -> bool:
     """What is said of a run that goes well, or by torch beside an error of ours."""
-    return line.startswith(("tryon: device: ", "tryon: perceptual loss: ", "tutor-warp: ", "[W", "[E"))
+    return ": layout viton; " in line or line.startswith(
+        ("tryon: device: ", "tryon: perceptual loss: ", "tutor-warp: ", "[W", "[E")
+    )
 
 
 def test_a_run_of_two_processes_goes_on_in_one_of_twice_the_batch(drawn_data: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tryon.cli import main
 from tryon.config import TrainConfig
-from tryon.data.check import check_folder
+from tryon.data.check import FolderCheck
 from tryon.data.folder import TryOnFolder
 from tryon.data.images import open_mask
 from tryon.engine import train_stage
@@ -69,7 +69,10 @@ def test_what_is_prepared_is_the_person_and_garment_of_the_photos(
 def test_a_prepared_folder_passes_the_check_and_trains(own_photos: Path, sight: Sight, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(own_photos, out, sight)
-    assert "3 people (3 with parsing and pose), 3 garments, 64x64, lip labels, DensePose" in next(check_folder(out))
+    check = FolderCheck(out)
+    check.run()
+    assert check.faults == 0
+    assert "3 people (3 with parsing and pose), 3 garments, 64x64, lip labels, DensePose" in check.summaries[0]
     train_stage(TUTOR, TrainConfig(data=out, out=tmp_path / "run", width=1 / 16, steps=2, batch=2, workers=0))
     assert (tmp_path / "run" / TUTOR / "warp.safetensors").exists()
 
