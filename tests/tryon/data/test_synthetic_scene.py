@@ -165,7 +165,7 @@ def pixels_of_garment_arms_and_neck(scene: Scene, other: Scene) -> np.ndarray:
 
 
 def test_another_garment_changes_only_garment_arms_and_neck(scenes: list[Scene]) -> None:
-    for scene, other in zip(scenes, scenes[1:] + scenes[:1], strict=True):
+    for scene, other in zip(scenes[::2], scenes[1::2], strict=True):
         changed = render(scene.sample.person, other.sample.garment, other.product)
         np.testing.assert_array_equal(changed.densepose, scene.rendering.densepose)
         np.testing.assert_array_equal(changed.keypoints, scene.rendering.keypoints)

@@ -144,18 +144,26 @@ def test_it_ends_with_tables_curves_a_sheet_and_all_scores(whole: Path) -> None:
 
 # One place after the other in the same experiment; each goes on where the one before was killed.
 KILLED = (
+    ("os.mkdir", "data"),
+    ("os.rename", "seed-0/imitate/student-warp/checkpoints/step_000002.pt.part"),
+    ("os.rename", "results.json.part"),
+)
+OTHERS_KILLED = (
     ("os.rename", "settings.json.part"),
     ("os.mkdir", "data"),
     ("os.rename", "seed-0/scores/tutor-0.4.json.part"),
-    ("os.rename", "seed-0/imitate/student-warp/checkpoints/step_000002.pt.part"),
     ("os.rename", "seed-0/scores/imitate.json.part"),
-    ("os.rename", "results.json.part"),
 )
 
 
-def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_results(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "killed", [KILLED, pytest.param(OTHERS_KILLED, marks=pytest.mark.more)], ids=["some", "others"]
+)
+def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_results(
+    whole: Path, tmp_path: Path, killed: tuple[tuple[str, str], ...]
+) -> None:
     out = tmp_path / "experiment"
-    for event, place in KILLED:
+    for event, place in killed:
         assert run_quickly(out, before=at(event, out / place, kill_itself)).code == -9, place
         if place == "data":
             (out / "data" / ".train.left").mkdir(parents=True)  # as by one that was killed while it drew
