@@ -304,7 +304,7 @@ def test_no_file_is_opened_but_those_that_were_uploaded(kind: str, running: Runn
         (running.folder / secret.name).write_text(SECRET)
     file = {"path": secret_path, "url": secret_path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
     values = (file, {"background": file, "layers": [file], "composite": file}, [{"image": file, "caption": None}])
-    held = {path.name for path in running.folder.rglob("*") if path.is_file()}
+    held = {path for path in running.folder.rglob("*") if path.is_file()}
     for number, function in enumerate(functions(running.address)):
         for value in values:
             session = f"crafted{time.monotonic_ns()}"
@@ -314,7 +314,7 @@ def test_no_file_is_opened_but_those_that_were_uploaded(kind: str, running: Runn
                 _, answer = ask(running.address, f"/gradio_api/queue/data?session_hash={session}")
                 assert '"success":false' in answer.replace(" ", "")
             assert SECRET not in answer
-    assert {path.name for path in running.folder.rglob("*") if path.is_file()} == held
+    assert {path for path in running.folder.rglob("*") if path.is_file()} == held
 
 
 def test_no_file_is_served_but_the_pages_own(running: Running, tmp_path: Path) -> None:

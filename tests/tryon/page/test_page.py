@@ -135,8 +135,9 @@ def test_the_browsers_result_is_the_packages(
     wanted = np.asarray(student.dress(open_image(people[1]), open_image(garments[2])), dtype=int)
     difference = np.abs(visitor.result() - wanted)
     print(f"differs by {difference.max()} levels at most, {difference.mean():.4f} on average")
-    assert difference.max() <= levels_apart(site.bounds, person_size)
-    assert difference.mean() < 0.1
+    bound = levels_apart(site.bounds, person_size)
+    assert difference.max() <= bound
+    assert difference.mean() <= bound - 1  # a difference of so much of a level flips a rounding in so many of them
 
 
 def test_it_computes_in_threads_though_its_server_sends_no_headers_for_that(visitor: Visitor) -> None:

@@ -13,7 +13,12 @@ let worker = null;
 // the latter also keeps all files for when there is no network.
 async function isolate() {
   if (!("serviceWorker" in navigator)) return;
-  await navigator.serviceWorker.register("service_worker.js", { updateViaCache: "none" });
+  try {
+    await navigator.serviceWorker.register("service_worker.js", { updateViaCache: "none" });
+  } catch (error) {
+    console.warn(`one thread, and no visits without a network: ${error.message}`); // private windows may forbid it
+    return;
+  }
   await navigator.serviceWorker.ready;
   if (!self.crossOriginIsolated && sessionStorage.getItem(RELOADED) === null) {
     sessionStorage.setItem(RELOADED, "once");
