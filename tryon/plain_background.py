@@ -47,6 +47,7 @@ _SOFTEST_EDGE = 8  # grey levels a unit; a shadow's are softer
 _PLAIN_CONTRAST = 64  # grey levels; garments nearer to the background keep what might be a shadow
 _SECOND_PIECE = 1 / 3  # of the largest piece; another piece so large is another garment
 _SMALLEST_PIECE = 1 / 100
+_CUT_ACROSS = 0.3  # share of both of two opposite sides
 _ALL_ALONG = 0.97  # share of a line
 _NEARLY_NONE = 0.2  # share of a garment that may be nearer to the background than its contrast
 _FITS = 8
@@ -112,16 +113,21 @@ def _unframed(colours: Pixels) -> Box:
     """What of a photo is within bars and frames: lines of one colour, all along which there is another beside."""
     height, width = colours.shape[:2]
     turned = colours.transpose(1, 0, 2)
-    top, bottom, left, right = (_plain_lines(side) for side in (colours, colours[::-1], turned, turned[::-1]))
-    thickest = max(top / height, bottom / height, left / width, right / width)
-    if min(top, bottom, left, right) > 0 and thickest > _FRAME_SHARE:  # background around a garment
-        return slice(None), slice(None)
-    rows, columns = slice(top, height - bottom), slice(left, width - right)
-    top = top if _differs(colours[0], colours[top, columns]) else 0
-    bottom = bottom if _differs(colours[-1], colours[height - 1 - bottom, columns]) else 0
-    left = left if _differs(turned[0], turned[left, rows]) else 0
-    right = right if _differs(turned[-1], turned[width - 1 - right, rows]) else 0
-    return slice(top, height - bottom), slice(left, width - right)
+    bars = [_plain_lines(side) for side in (colours, colours[::-1], turned, turned[::-1])]
+    thickest = max(bar / side for bar, side in zip(bars, (height, height, width, width), strict=True))
+    if max(bars[:2]) > 0 and max(bars[2:]) > 0 and thickest > _FRAME_SHARE:  # background around a garment
+        bars = [0, 0, 0, 0]
+    while True:
+        top, bottom, left, right = bars
+        rows, columns = slice(top, height - bottom), slice(left, width - right)
+        above_and_below = colours[top, columns], colours[height - 1 - bottom, columns]
+        beside = turned[left, rows], turned[width - 1 - right, rows]
+        outermost = colours[0], colours[-1], turned[0], turned[-1]
+        lines = zip(bars, outermost, (*above_and_below, *beside), strict=True)
+        kept = [bar if _differs(frame, line) else 0 for bar, frame, line in lines]
+        if kept == bars:
+            return rows, columns
+        bars = kept  # with less left out, the lines beside the others are longer
 
 
 def _plain_lines(colours: Pixels) -> int:
@@ -223,6 +229,8 @@ def _one_garment(area: Area, found: str, framed: str) -> Area:
     elif border > covered:
         differs = f"{border:.0%} of the border differs from its main colour"
         what = f"a garment that is cut off all around, or none ({differs})"
+    elif (across := _reaching_across(area)) > _CUT_ACROSS:
+        what = f"a garment that is cut off on opposite sides, or a part of one ({across:.0%} of both is garment)"
     else:
         pieces = pieces_of(area)
         sizes = np.bincount(pieces.ravel())[1:]
@@ -231,6 +239,11 @@ def _one_garment(area: Area, found: str, framed: str) -> Area:
             return np.append(False, sizes > _SMALLEST_PIECE * sizes.max())[pieces]
         what = f"{large} pieces of similar size, wanted one garment"
     raise InputError(f"{found} {what}{framed}; give a garment mask")
+
+
+def _reaching_across(area: Area) -> float:
+    """The share of two opposite sides of a photo that is in an area: of that pair which has more of it."""
+    return max(min(area[0].mean(), area[-1].mean()), min(area[:, 0].mean(), area[:, -1].mean()))
 
 
 def connected_to_border(area: Area) -> Area:

@@ -50,7 +50,7 @@ MUTANTS = (
     Mutant(FRAMES, "left = (photo.width - width) // 2", "left = 0", OF_FRAMES),
     Mutant(FRAMES, "/ GARMENT_FILL\n", "\n", OF_FRAMES),
     Mutant(FRAMES, "clip(0, image.width - 1)", "clip(0, image.width - 2)", OF_FRAMES),
-    Mutant(PLAIN, "if min(top, bottom, left, right) > 0 and thickest > _FRAME_SHARE:", "if thickest > 0:", OF_CUT_OUT),
+    Mutant(PLAIN, " and thickest > _FRAME_SHARE:", ":", OF_CUT_OUT),
     Mutant(PLAIN, "    elif border > covered:", "    elif border > 1:", OF_CUT_OUT),
     Mutant(PLAIN, "max(tolerance, _OUTLINE * contrast), _LOOSEST_OUTLINE)", "tolerance, _LOOSEST_OUTLINE)", OF_CUT_OUT),
     Mutant(PLAIN, "        if large == 1:", "        if large:", OF_CUT_OUT),

@@ -142,6 +142,12 @@ def close_up() -> np.ndarray:
     return jpeg(np.asarray(near.resize((WIDTH, HEIGHT))))
 
 
+def close_up_of_a_stripe() -> np.ndarray:
+    photo = np.full((HEIGHT, WIDTH, 3), (150, 200, 140), np.uint8)
+    photo[abs(_X - WIDTH / 2 - 12 * np.sin(_Y / 20)) < 40] = (30, 100, 110)
+    return photo
+
+
 def before_a_busy_wall() -> np.ndarray:
     colours = np.random.default_rng(0).integers(0, 255, (16, 12), dtype=np.uint8)
     return on(np.asarray(Image.fromarray(colours).resize((WIDTH, HEIGHT))), *garment())[0]
@@ -158,6 +164,10 @@ REFUSED: dict[str, tuple[Callable[[], np.ndarray], str]] = {
         r"no garment on the background \(\d\.\d% of the photo differs from it, wanted 3%\)",
     ),
     "a busy wall": (before_a_busy_wall, r"no plain background \(the border's colours differ by \d+ grey levels"),
+    "a stripe of cloth close up": (
+        close_up_of_a_stripe,
+        r"a garment that is cut off on opposite sides, or a part of one \(\d\d% of both is garment\)",
+    ),
     "noise in a frame": (
         lambda: np.pad(
             np.random.default_rng(0).integers(0, 255, (80, 60, 3)).astype(np.uint8), ((5, 5), (5, 5), (0, 0))

@@ -40,6 +40,8 @@ class PoseNetwork:
     """
 
     def __init__(self, path: Path, normalisation: str, confidence: float) -> None:
+        if not 0 < confidence < 1:
+            raise InputError(f"--confidence: found {confidence:g}, wanted a score between 0 and 1")
         self._network = Network(path, normalisation, FREE_SIZE)
         self._confidence = confidence
 

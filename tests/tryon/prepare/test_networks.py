@@ -203,6 +203,11 @@ def test_own_photos_are_prepared_with_a_parser_and_a_pose_network(onnx: Any, own
     assert (person.keypoints[:, 2] == 1).any()
 
 
+def test_a_least_score_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--confidence: found 1\.5, wanted a score between 0 and 1"):
+        PoseNetwork(tmp_path / "pose.onnx", "imagenet", 1.5)
+
+
 def test_without_onnxruntime_a_network_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
