@@ -22,7 +22,7 @@ from PIL import Image, ImageFilter
 from tryon.errors import InputError
 
 Pixels = NDArray[np.uint8]
-Levels = NDArray[np.float32]
+Levels = NDArray[np.float64]
 Area = NDArray[np.bool_]
 Box = tuple[slice, slice]
 Values = TypeVar("Values", Levels, Area)
@@ -51,6 +51,8 @@ _CUT_ACROSS = 0.3  # share of both of two opposite sides
 _ALL_ALONG = 0.97  # share of a line
 _NEARLY_NONE = 0.2  # share of a garment that may be nearer to the background than its contrast
 _FITS = 8
+_FLATNESS = 1e-3  # a slope or curve of the background that the border does not show is none; else it counts as nothing
+_FINEST = 1 / 1024  # grey levels; so coarse that machines which add in other orders make the same mask
 _HALF = 128
 
 
@@ -152,19 +154,30 @@ def _background(colours: Pixels) -> tuple[Levels, float]:
     """
     height, width = colours.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2).astype(np.float32)
-    border, places = border_of(colours).astype(np.float32), border_of(terms)
-    apart = np.abs(border - np.median(border, axis=0)).max(axis=1)
-    surface = np.zeros((terms.shape[2], 3), np.float32)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
+    border, places = border_of(colours).astype(np.float64), border_of(terms)
+    middle = np.median(border, axis=0)
+    apart = np.abs(border - middle).max(axis=1)
+    surface = np.zeros((terms.shape[2], 3))
     for _ in range(_FITS):
         near = apart <= np.quantile(apart, PLAIN_BORDER)
-        surface = np.linalg.lstsq(places[near], border[near], rcond=None)[0]
-        apart = np.abs(border - places @ surface).max(axis=1)
-    background = (terms @ surface).astype(np.float32)
+        surface = _surface(places[near], border[near])
+        apart = np.abs(border - _steps(places @ surface)).max(axis=1)
+    background = _steps(terms @ surface)
     if np.ptp(background, axis=(0, 1)).max() > STRONGEST_GRADIENT:
-        background[:] = np.median(border, axis=0)
-        apart = np.abs(border - np.median(border, axis=0)).max(axis=1)
+        background[:] = middle
+        apart = np.abs(border - middle).max(axis=1)
     return background, float(np.quantile(apart, PLAIN_BORDER))
+
+
+def _surface(places: Levels, colours: Levels) -> Levels:
+    """The terms' factors, 6 x 3, of the surface nearest to colours (N x 3) at places (N x 6): least squares."""
+    flat = np.diag([0.0] + [_FLATNESS] * 5)
+    return np.linalg.solve(places.T @ places + flat, places.T @ colours)
+
+
+def _steps(levels: Levels) -> Levels:
+    return np.rint(levels / _FINEST) * _FINEST
 
 
 def _without_shadow(
@@ -177,7 +190,7 @@ def _without_shadow(
     """
     share = colours / np.maximum(background, 1)
     grey = np.ptp(share, axis=2) <= _GREYEST_SHADOW
-    brightness = colours.mean(axis=2, dtype=np.float32)
+    brightness = colours.mean(axis=2)
     soft = np.maximum(*(np.abs(slope) for slope in np.gradient(brightness))) <= _SOFTEST_EDGE / unit
     darkened = grey & soft & (share.min(axis=2) >= _DARKEST_SHADOW) & (share.max(axis=2) <= 1)
     shaded = connected_to_border(outside | darkened)

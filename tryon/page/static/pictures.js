@@ -1,8 +1,9 @@
-// Pictures as arrays, with the same numbers as the Python package: sizes, frames, resizing, tensors.
+// Pictures as arrays, with the same numbers as the Python package and Pillow: sizes, frames, resizing, tensors.
 // A picture is {width, height, channels, data}: bytes, row by row, a pixel's channels together.
 
 const SAME_PROPORTIONS = 0.03; // difference of two ratios of width to height that is as good as none
 const GARMENT_FILL = 0.95; // share of a frame that a garment takes
+const PRECISION = 2 ** 22; // of Pillow's weights, which are whole numbers
 export const HALF = 128;
 
 export class Refusal extends Error {} // what is wrong with a visitor's picture, in one line
@@ -18,13 +19,14 @@ export function rounded(number) {
   return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
 }
 
-// RGBA laid on white as RGB.
+// RGBA laid on white as RGB, by Pillow's division by 255.
 export function onWhite(image) {
   const result = picture(image.width, image.height, 3);
   for (let from = 0, to = 0; from < image.data.length; from += 4, to += 3) {
-    const alpha = image.data[from + 3] / 255;
+    const alpha = image.data[from + 3];
     for (let channel = 0; channel < 3; channel++) {
-      result.data[to + channel] = image.data[from + channel] * alpha + 255 * (1 - alpha);
+      const sum = (image.data[from + channel] * alpha + 255 * (255 - alpha) + 128) * 128;
+      result.data[to + channel] = ((sum >> 8) + sum) >> 15;
     }
   }
   return result;
@@ -88,19 +90,42 @@ export function cut(image, [left, top, right, bottom], outside = null) {
 
 // Changes `photo`: what of `image` lies in it takes its place.
 export function putBack(image, photo, [left, top]) {
+  const { channels } = photo;
   for (let y = Math.max(0, -top); y < image.height && y + top < photo.height; y++) {
     for (let x = Math.max(0, -left); x < image.width && x + left < photo.width; x++) {
-      for (let channel = 0; channel < 3; channel++) {
-        photo.data[((y + top) * photo.width + x + left) * 3 + channel] = image.data[(y * image.width + x) * 3 + channel];
+      const [from, to] = [(y * image.width + x) * channels, ((y + top) * photo.width + x + left) * channels];
+      for (let channel = 0; channel < channels; channel++) photo.data[to + channel] = image.data[from + channel];
+    }
+  }
+}
+
+// Each pixel the mean of `factor` x `factor`, or of what is left of them at the right and below.
+export function reduced(image, factor) {
+  const { channels } = image;
+  const result = picture(Math.ceil(image.width / factor), Math.ceil(image.height / factor), channels);
+  for (let y = 0, to = 0; y < result.height; y++) {
+    const [top, bottom] = [y * factor, Math.min((y + 1) * factor, image.height)];
+    for (let x = 0; x < result.width; x++) {
+      const [left, right] = [x * factor, Math.min((x + 1) * factor, image.width)];
+      const count = (bottom - top) * (right - left);
+      const share = Math.floor(Math.fround(2 ** 24 / count)); // Pillow multiplies in place of dividing
+      for (let channel = 0; channel < channels; channel++, to++) {
+        let sum = Math.floor(count / 2);
+        for (let row = top; row < bottom; row++) {
+          const end = (row * image.width + right) * channels;
+          for (let from = (row * image.width + left) * channels + channel; from < end; from += channels) sum += image.data[from];
+        }
+        result.data[to] = Math.floor((sum * share) / 2 ** 24);
       }
     }
   }
+  return result;
 }
 
 function cubic(x) {
   const distance = Math.abs(x);
   if (distance < 1) return (1.5 * distance - 2.5) * distance * distance + 1;
-  if (distance < 2) return ((-0.5 * distance + 2.5) * distance - 4) * distance + 2;
+  if (distance < 2) return (((distance - 5) * distance + 8) * distance - 4) * -0.5;
   return 0;
 }
 
@@ -112,9 +137,10 @@ function weights(found, wanted) {
     const centre = (index + 0.5) * step;
     const first = Math.max(0, Math.floor(centre - 2 * scale + 0.5));
     const end = Math.min(found, Math.floor(centre + 2 * scale + 0.5));
-    const parts = Float64Array.from({ length: end - first }, (_, part) => cubic((first + part - centre + 0.5) / scale));
+    const parts = Array.from({ length: end - first }, (_, part) => cubic((first + part - centre + 0.5) * (1 / scale)));
     const sum = parts.reduce((total, part) => total + part, 0);
-    return { first, parts: parts.map((part) => part / sum) };
+    const whole = parts.map((part) => Math.trunc((part / sum) * PRECISION + (part < 0 ? -0.5 : 0.5)));
+    return { first, parts: Int32Array.from(whole) };
   });
 }
 
@@ -126,10 +152,10 @@ export function resized(image, [height, width]) {
   weights(image.width, width).forEach(({ first, parts }, x) => {
     for (let y = 0; y < image.height; y++) {
       for (let channel = 0; channel < channels; channel++) {
-        let sum = 0;
+        let sum = PRECISION / 2;
         let from = (y * image.width + first) * channels + channel;
         for (let part = 0; part < parts.length; part++, from += channels) sum += parts[part] * image.data[from];
-        wide.data[(y * width + x) * channels + channel] = Math.floor(sum + 0.5);
+        wide.data[(y * width + x) * channels + channel] = Math.floor(sum / PRECISION);
       }
     }
   });
@@ -137,11 +163,11 @@ export function resized(image, [height, width]) {
   weights(image.height, height).forEach(({ first, parts }, y) => {
     const row = width * channels;
     for (let place = 0; place < row; place++) {
-      let sum = 0;
+      let sum = PRECISION / 2;
       for (let part = 0, from = first * row + place; part < parts.length; part++, from += row) {
         sum += parts[part] * wide.data[from];
       }
-      result.data[y * row + place] = Math.floor(sum + 0.5);
+      result.data[y * row + place] = Math.floor(sum / PRECISION);
     }
   });
   return result;
