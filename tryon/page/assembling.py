@@ -6,15 +6,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from tryon.app.examples import draw_examples
 from tryon.data.images import Size
 from tryon.errors import InputError
 from tryon.export.layout import ExportRecord, read_metadata
+from tryon.files import whole_folder
 from tryon.networks.blocks import padded_size
 
 HERE = Path(__file__).parent
@@ -48,7 +47,7 @@ def assemble_page(model: Path, runtime: Path, out: Path) -> dict[str, int]:
     """
     about = read_model(model)
     package = find_runtime(runtime)
-    with _new_folder(out) as folder:
+    with whole_folder(out) as folder:
         shutil.copytree(STATIC, folder, dirs_exist_ok=True)
         shutil.copyfile(model, folder / "model.onnx")
         (folder / "runtime").mkdir()
@@ -125,25 +124,3 @@ def _sizes(folder: Path) -> dict[str, int]:
         "model": (folder / "model.onnx").stat().st_size,
         "examples": of(folder.glob("examples/*")),
     }
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place at the end, or is gone where something fails."""
-    out = out.absolute()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"{out}: already there and not an empty folder, wanted a new or empty one")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}), wanted a folder that can be written") from None
-    try:
-        yield work
-        work.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        work.rename(out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise

@@ -59,9 +59,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     model = folder / "model.onnx"
     torch.manual_seed(0)
     save_model(folder / "student", Student(width=1 / 16, generator=True, copy_mask=True), RECORD)
-    differences = export_student(folder / "student", model, SIZE)
+    exported = export_student(folder / "student", model, SIZE)
     assemble_page(model, RUNTIME, folder / "site")
-    return Site(folder / "site", model, {one.output: one.bound for one in differences})
+    return Site(folder / "site", model, {one.output: one.bound for one in exported.differences})
 
 
 @pytest.fixture
