@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from tests.tryon.page.calling import NEEDS_NODE
 from tryon import TryOn
 from tryon.data.images import Size
 from tryon.data.sample import Garment, Person
@@ -29,7 +29,7 @@ from tryon.weights import ModelRecord
 SIZE = (64, 48)
 RECORD = ModelRecord("student", 1.0, SIZE, False, True, "viton", "random", "student", 1, copy_mask=True)
 
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not there")
+pytestmark = NEEDS_NODE
 
 
 class GivenNetworks:

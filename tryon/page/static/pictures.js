@@ -21,12 +21,13 @@ export function rounded(number) {
 
 // RGBA laid on white as RGB, by Pillow's division by 255.
 export function onWhite(image) {
+  const { data } = image;
   const result = picture(image.width, image.height, 3);
-  for (let from = 0, to = 0; from < image.data.length; from += 4, to += 3) {
-    const alpha = image.data[from + 3];
-    for (let channel = 0; channel < 3; channel++) {
-      const sum = (image.data[from + channel] * alpha + 255 * (255 - alpha) + 128) * 128;
-      result.data[to + channel] = ((sum >> 8) + sum) >> 15;
+  for (let from = 0, to = 0; from < data.length; from++) {
+    const alpha = data[from + 3];
+    for (const end = from + 3; from < end; from++, to++) {
+      const sum = (data[from] * alpha + 255 * (255 - alpha) + 128) * 128;
+      result.data[to] = ((sum >> 8) + sum) >> 15;
     }
   }
   return result;
@@ -154,7 +155,7 @@ export function resized(image, [height, width]) {
       for (let channel = 0; channel < channels; channel++) {
         let sum = 2 ** (PRECISION - 1);
         let from = (y * image.width + first) * channels + channel;
-        for (let part = 0; part < parts.length; part++, from += channels) sum += parts[part] * image.data[from];
+        for (let part = 0; part < parts.length; part++, from += channels) sum += Math.imul(parts[part], image.data[from]);
         wide.data[(y * width + x) * channels + channel] = sum >> PRECISION;
       }
     }
@@ -166,7 +167,7 @@ export function resized(image, [height, width]) {
     sums.fill(2 ** (PRECISION - 1));
     parts.forEach((part, index) => {
       const from = (first + index) * row;
-      for (let place = 0; place < row; place++) sums[place] += part * wide.data[from + place];
+      for (let place = 0; place < row; place++) sums[place] += Math.imul(part, wide.data[from + place]);
     });
     for (let place = 0; place < row; place++) result.data[y * row + place] = sums[place] >> PRECISION;
   });

@@ -223,14 +223,12 @@ function isDarker(colours, background, index) {
   return highest - lowest <= GREYEST_SHADOW && lowest >= DARKEST_SHADOW && highest <= 1;
 }
 
-// By how much levels change a pixel, across or along, whichever is more: over both neighbours where there are two.
+// By how much levels change a pixel, across or along, whichever is more.
 function slopeAt({ width, height, data }, index) {
   const [x, y] = [index % width, Math.floor(index / width)];
-  const change = (place, count, step) => {
-    const [before, after] = [place > 0 ? 1 : 0, place < count - 1 ? 1 : 0];
-    return Math.abs(data[index + after * step] - data[index - before * step]) / (before + after);
-  };
-  return Math.max(change(x, width, 1), change(y, height, width));
+  const across = data[x < width - 1 ? index + 1 : index] - data[x > 0 ? index - 1 : index];
+  const along = data[y < height - 1 ? index + width : index] - data[y > 0 ? index - width : index];
+  return Math.max(Math.abs(across / 2), Math.abs(along / 2));
 }
 
 // How far from the background nearly all of the garment is that is not its rim.
