@@ -9,6 +9,8 @@ On a copy of at most `WORK_SIDE` pixels a side:
 5. The outline goes where the colour is a share of the way from background to garment, not where the noise ends: so the
    blur and ringing of strong outlines is outside, and white garments on white lose nothing.
 6. A mask that cannot be one garment is refused.
+
+tryon/page/static/plain_background.js does the same in browsers, to the pixel.
 """
 
 from __future__ import annotations
@@ -51,8 +53,8 @@ _CUT_ACROSS = 0.3  # share of both of two opposite sides
 _ALL_ALONG = 0.97  # share of a line
 _NEARLY_NONE = 0.2  # share of a garment that may be nearer to the background than its contrast
 _FITS = 8
-_FLATNESS = 1e-3  # a slope or curve of the background that the border does not show is none; else it counts as nothing
-_FINEST = 1 / 1024  # grey levels; so coarse that machines which add in other orders make the same mask
+_FLATNESS = 1e-3  # of the background, beside a pixel's weight of 1: decides only what the border leaves open
+_FINEST = 1 / 1024  # grey levels; rounded to it, the background does not depend on the order in which a machine adds
 _HALF = 128
 
 
@@ -191,7 +193,8 @@ def _without_shadow(
     share = colours / np.maximum(background, 1)
     grey = np.ptp(share, axis=2) <= _GREYEST_SHADOW
     brightness = colours.mean(axis=2)
-    soft = np.maximum(*(np.abs(slope) for slope in np.gradient(brightness))) <= _SOFTEST_EDGE / unit
+    slopes = np.gradient(np.pad(brightness, 1, mode="edge"))
+    soft = np.maximum(*np.abs(slopes))[1:-1, 1:-1] <= _SOFTEST_EDGE / unit
     darkened = grey & soft & (share.min(axis=2) >= _DARKEST_SHADOW) & (share.max(axis=2) <= 1)
     shaded = connected_to_border(outside | darkened)
     left = difference[~shaded]

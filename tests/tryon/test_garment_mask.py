@@ -71,6 +71,12 @@ def test_an_empty_photo_is_refused_with_the_reason() -> None:
         garment_mask(Image.new("RGB", (60, 80), (255, 255, 255)))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
+def test_a_line_of_pixels_is_refused_like_any_other_photo_without_a_garment(size: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="found no garment on the background"):
+        garment_mask(Image.new("RGB", size, "white"))
+
+
 @pytest.mark.parametrize("case", HARD)
 def test_a_hard_photo_gives_the_drawn_mask_to_a_pixel_or_so_at_its_outline(case: str) -> None:
     draw, distance = HARD[case]

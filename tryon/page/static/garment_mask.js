@@ -1,8 +1,9 @@
 // The garment mask of a product photo: its transparency, else from its plain background. That of
 // tryon/garment_mask.py; a mask of one's own comes as transparency.
 
+import { borderOf, fixed, shareOf } from "./areas.js";
 import { HALF, Refusal, channelOf, onWhite } from "./pictures.js";
-import { LARGEST_GARMENT, PLAIN_BORDER, SMALLEST_GARMENT, borderOf, fixed, garmentMask, shareOf } from "./plain_background.js";
+import { LARGEST_GARMENT, PLAIN_BORDER, SMALLEST_GARMENT, garmentMask } from "./plain_background.js";
 
 // From RGBA to {photo, mask}: RGB on white, and one channel that is bright on the garment.
 export function cutOut(image, name = "garment") {

@@ -3,7 +3,7 @@
 
 const SAME_PROPORTIONS = 0.03; // difference of two ratios of width to height that is as good as none
 const GARMENT_FILL = 0.95; // share of a frame that a garment takes
-const PRECISION = 2 ** 22; // of Pillow's weights, which are whole numbers
+const PRECISION = 22; // bits of Pillow's weights, which are whole numbers
 export const HALF = 128;
 
 export class Refusal extends Error {} // what is wrong with a visitor's picture, in one line
@@ -21,12 +21,13 @@ export function rounded(number) {
 
 // RGBA laid on white as RGB, by Pillow's division by 255.
 export function onWhite(image) {
+  const { data } = image;
   const result = picture(image.width, image.height, 3);
-  for (let from = 0, to = 0; from < image.data.length; from += 4, to += 3) {
-    const alpha = image.data[from + 3];
-    for (let channel = 0; channel < 3; channel++) {
-      const sum = (image.data[from + channel] * alpha + 255 * (255 - alpha) + 128) * 128;
-      result.data[to + channel] = ((sum >> 8) + sum) >> 15;
+  for (let from = 0, to = 0; from < data.length; from++) {
+    const alpha = data[from + 3];
+    for (const end = from + 3; from < end; from++, to++) {
+      const sum = (data[from] * alpha + 255 * (255 - alpha) + 128) * 128;
+      result.data[to] = ((sum >> 8) + sum) >> 15;
     }
   }
   return result;
@@ -139,7 +140,7 @@ function weights(found, wanted) {
     const end = Math.min(found, Math.floor(centre + 2 * scale + 0.5));
     const parts = Array.from({ length: end - first }, (_, part) => cubic((first + part - centre + 0.5) * (1 / scale)));
     const sum = parts.reduce((total, part) => total + part, 0);
-    const whole = parts.map((part) => Math.trunc((part / sum) * PRECISION + (part < 0 ? -0.5 : 0.5)));
+    const whole = parts.map((part) => Math.trunc((part / sum) * 2 ** PRECISION + (part < 0 ? -0.5 : 0.5)));
     return { first, parts: Int32Array.from(whole) };
   });
 }
@@ -152,23 +153,23 @@ export function resized(image, [height, width]) {
   weights(image.width, width).forEach(({ first, parts }, x) => {
     for (let y = 0; y < image.height; y++) {
       for (let channel = 0; channel < channels; channel++) {
-        let sum = PRECISION / 2;
+        let sum = 2 ** (PRECISION - 1);
         let from = (y * image.width + first) * channels + channel;
-        for (let part = 0; part < parts.length; part++, from += channels) sum += parts[part] * image.data[from];
-        wide.data[(y * width + x) * channels + channel] = Math.floor(sum / PRECISION);
+        for (let part = 0; part < parts.length; part++, from += channels) sum += Math.imul(parts[part], image.data[from]);
+        wide.data[(y * width + x) * channels + channel] = sum >> PRECISION;
       }
     }
   });
   const result = picture(width, height, channels);
+  const row = width * channels;
+  const sums = new Int32Array(row);
   weights(image.height, height).forEach(({ first, parts }, y) => {
-    const row = width * channels;
-    for (let place = 0; place < row; place++) {
-      let sum = PRECISION / 2;
-      for (let part = 0, from = first * row + place; part < parts.length; part++, from += row) {
-        sum += parts[part] * wide.data[from];
-      }
-      result.data[y * row + place] = Math.floor(sum / PRECISION);
-    }
+    sums.fill(2 ** (PRECISION - 1));
+    parts.forEach((part, index) => {
+      const from = (first + index) * row;
+      for (let place = 0; place < row; place++) sums[place] += Math.imul(part, wide.data[from + place]);
+    });
+    for (let place = 0; place < row; place++) result.data[y * row + place] = sums[place] >> PRECISION;
   });
   return result;
 }

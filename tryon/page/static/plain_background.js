@@ -1,7 +1,9 @@
 // Separating a garment from the plain background of its product photo: step for step, with its names, numbers and
-// refusals, what tryon/plain_background.py says and does. Areas and levels are pictures of one channel: an area's data
-// are 1 inside and 0 elsewhere, levels' are Float64Arrays.
+// refusals, what tryon/plain_background.py says and does.
 
+import {
+  SIDES, areaOf, borderOf, connectedToBorder, fixed, grown, highestAround, lineOf, piecesOf, quantile, shareOf, smooth,
+} from "./areas.js";
 import { HALF, Refusal, cut, picture, putBack, reduced, resized, rounded } from "./pictures.js";
 
 const WORK_SIDE = 512;
@@ -11,7 +13,6 @@ const STRONGEST_GRADIENT = 64; // grey levels between the background's lightest 
 const TIGHTEST_TOLERANCE = 4; // grey levels
 export const SMALLEST_GARMENT = 0.03; // share of the photo
 export const LARGEST_GARMENT = 0.98;
-const BORDER_SHARE = 1 / 64; // thickness of the border, as a share of the shorter side
 const UNIT_SHARE = 1 / 192; // what is a pixel at the published size
 const RIM = 4; // units around the outside in which an outline's blur is
 const OUTLINE = 0.3; // share of the way from background to garment at which the outline is
@@ -30,7 +31,6 @@ const NEARLY_NONE = 0.2; // share of a garment
 const FITS = 8;
 const FLATNESS = 1e-3;
 const FINEST = 1 / 1024; // grey levels
-const SIDES = ["top", "bottom", "left", "right"];
 
 // From RGB of any size to a mask of that size, 255 on the garment.
 export function garmentMask(photo, name = "garment") {
@@ -43,39 +43,8 @@ export function garmentMask(photo, name = "garment") {
   putBack(areaOf(garment(colours, `${name}: found`, framed), (inside) => inside * 255), mask, [left, top]);
   if (factor === 1) return mask;
   const enlarged = resized(mask, [photo.height, photo.width]);
-  return areaOf(enlarged, (level) => (level >= HALF ? 255 : 0));
-}
-
-// Places of all pixels near the edge; those in the corners twice.
-export function borderOf({ width, height }) {
-  const thickness = Math.max(1, rounded(Math.min(width, height) * BORDER_SHARE));
-  const places = [];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      if (y < thickness) places.push(y * width + x);
-      if (y >= height - thickness) places.push(y * width + x);
-      if (x < thickness) places.push(y * width + x);
-      if (x >= width - thickness) places.push(y * width + x);
-    }
-  }
-  return places;
-}
-
-// As Python writes a number: halves, which no other numbers are than quarters, go to the even digit.
-export function fixed(number, digits) {
-  if (!Number.isInteger(number * 4)) return number.toFixed(digits);
-  return (rounded(number * 10 ** digits) / 10 ** digits).toFixed(digits);
-}
-
-// The share of zeros and ones that are ones.
-export function shareOf(inside) {
-  return inside.reduce((count, is) => count + is, 0) / inside.length;
-}
-
-function areaOf({ width, height, data }, is) {
-  const result = picture(width, height, 1);
-  for (let index = 0; index < data.length; index++) result.data[index] = is(data[index], index);
-  return result;
+  for (let index = 0; index < enlarged.data.length; index++) enlarged.data[index] = enlarged.data[index] >= HALF ? 255 : 0;
+  return enlarged;
 }
 
 function garment(colours, found, framed) {
@@ -131,17 +100,6 @@ function unframed(colours) {
   }
 }
 
-// Places of the `index`-th line from a side, or of what of it is from `start` to `end`.
-function lineOf({ width, height }, side, index, start = 0, end = null) {
-  const row = { top: index, bottom: height - 1 - index }[side];
-  const column = { left: index, right: width - 1 - index }[side];
-  const places = [];
-  for (let at = start; at < (end ?? (row === undefined ? height : width)); at++) {
-    places.push(row === undefined ? at * width + column : row * width + at);
-  }
-  return places;
-}
-
 // How many lines from a side's first on are of its colour, and two more, which may be blurred; 0 if all are.
 function plainLines(colours, side) {
   const lines = side === "top" || side === "bottom" ? colours.height : colours.width;
@@ -163,16 +121,6 @@ function middleOf(colours, places) {
   return [0, 1, 2].map((channel) => quantile(places.map((place) => colours.data[place * 3 + channel]), 0.5));
 }
 
-// As numpy has it: between the two nearest levels, counted from the nearer of them.
-function quantile(levels, part) {
-  const sorted = Float64Array.from(levels).sort();
-  const place = part * (sorted.length - 1);
-  const below = Math.floor(place);
-  const [low, high] = [sorted[below], sorted[Math.min(below + 1, sorted.length - 1)]];
-  const share = place - below;
-  return share < 0.5 ? low + (high - low) * share : high - (high - low) * (1 - share);
-}
-
 // The background behind everything, and by how much the border's plain share differs from it.
 function backgroundOf(colours) {
   const { width, height } = colours;
@@ -187,10 +135,14 @@ function backgroundOf(colours) {
     const widest = quantile(apart, PLAIN_BORDER);
     const near = border.flatMap((place, index) => (apart[index] <= widest ? [index] : []));
     surface = surfaceOf(near.map((index) => places[index]), near.map((index) => border[index]), colours);
-    apart = border.map((place, index) => farthest(colours, place, levelsAt(places[index], surface)));
+    const levels = places.map((terms) => surface.map((factors) => levelAt(terms, factors)));
+    apart = border.map((place, index) => farthest(colours, place, levels[index]));
   }
   const background = { width, height, channels: 3, data: new Float64Array(width * height * 3) };
-  for (let place = 0; place < width * height; place++) background.data.set(levelsAt(termsAt(place), surface), place * 3);
+  for (let place = 0, to = 0; place < width * height; place++) {
+    const terms = termsAt(place);
+    for (const factors of surface) background.data[to++] = levelAt(terms, factors);
+  }
   if (strongestGradient(background) > STRONGEST_GRADIENT) {
     background.data.forEach((_, index, data) => (data[index] = middle[index % 3]));
     apart = border.map((place) => farthest(colours, place, middle));
@@ -204,16 +156,14 @@ function evenly(count) {
 
 const termsOf = (x, y) => [1, x, y, x * x, x * y, y * y];
 
-function levelsAt(terms, surface) {
-  return surface.map((factors) => {
-    let level = 0;
-    for (let term = 0; term < terms.length; term++) level += terms[term] * factors[term];
-    return rounded(level / FINEST) * FINEST;
-  });
+function levelAt(terms, factors) {
+  let level = 0;
+  for (let term = 0; term < terms.length; term++) level += terms[term] * factors[term];
+  return rounded(level / FINEST) * FINEST;
 }
 
 function strongestGradient({ data }) {
-  const [lowest, highest] = [[255, 255, 255].map(() => Infinity), [0, 0, 0].map(() => -Infinity)];
+  const [lowest, highest] = [Array(3).fill(Infinity), Array(3).fill(-Infinity)];
   data.forEach((level, index) => {
     lowest[index % 3] = Math.min(lowest[index % 3], level);
     highest[index % 3] = Math.max(highest[index % 3], level);
@@ -243,14 +193,9 @@ function surfaceOf(terms, places, colours) {
 
 // The differences with a soft shadow's taken off, and the outside with the shadow.
 function withoutShadow(colours, background, difference, outside, unit) {
-  const brightness = { ...difference, data: difference.data.map((_, index) => {
-    const [red, green, blue] = colours.data.subarray(index * 3, index * 3 + 3);
-    return (red + green + blue) / 3;
-  }) };
-  const darkened = areaOf(outside, (is, index) => is || (
-    isDarker(colours.data, background.data, index * 3) && slopeAt(brightness, index) <= SOFTEST_EDGE / unit
-  ));
-  const shaded = connectedToBorder(darkened);
+  const brightness = brightnessOf(colours);
+  const isShadow = (index) => isDarker(colours, background, index) && slopeAt(brightness, index) <= SOFTEST_EDGE / unit;
+  const shaded = connectedToBorder(areaOf(outside, (is, index) => is || isShadow(index)));
   const left = difference.data.filter((_, index) => !shaded.data[index]);
   if (left.length === 0 || quantile(left, 0.5) < PLAIN_CONTRAST) return { difference, outside };
   const shadow = difference.data.map((level, index) => (shaded.data[index] && !outside.data[index] ? level : 0));
@@ -259,21 +204,31 @@ function withoutShadow(colours, background, difference, outside, unit) {
   return { difference: { ...difference, data }, outside: shaded };
 }
 
+function brightnessOf({ width, height, data: levels }) {
+  const data = new Float64Array(width * height);
+  for (let index = 0, from = 0; index < data.length; index++, from += 3) {
+    data[index] = (levels[from] + levels[from + 1] + levels[from + 2]) / 3;
+  }
+  return { width, height, channels: 1, data };
+}
+
 // Whether a pixel has the background's colour, no lighter and not much darker.
-function isDarker(colours, background, from) {
-  const [red, green, blue] = [0, 1, 2].map((channel) => colours[from + channel] / Math.max(background[from + channel], 1));
-  const [lowest, highest] = [Math.min(red, green, blue), Math.max(red, green, blue)];
+function isDarker(colours, background, index) {
+  let [lowest, highest] = [Infinity, -Infinity];
+  for (let at = index * 3; at < index * 3 + 3; at++) {
+    const share = colours.data[at] / Math.max(background.data[at], 1);
+    lowest = Math.min(lowest, share);
+    highest = Math.max(highest, share);
+  }
   return highest - lowest <= GREYEST_SHADOW && lowest >= DARKEST_SHADOW && highest <= 1;
 }
 
-// By how much levels change a pixel, across or along, whichever is more: over both neighbours where there are two.
+// By how much levels change a pixel, across or along, whichever is more.
 function slopeAt({ width, height, data }, index) {
   const [x, y] = [index % width, Math.floor(index / width)];
-  const change = (place, count, step) => {
-    const [before, after] = [place > 0 ? 1 : 0, place < count - 1 ? 1 : 0];
-    return Math.abs(data[index + after * step] - data[index - before * step]) / (before + after);
-  };
-  return Math.max(change(x, width, 1), change(y, height, width));
+  const across = data[x < width - 1 ? index + 1 : index] - data[x > 0 ? index - 1 : index];
+  const along = data[y < height - 1 ? index + width : index] - data[y > 0 ? index - width : index];
+  return Math.max(Math.abs(across / 2), Math.abs(along / 2));
 }
 
 // How far from the background nearly all of the garment is that is not its rim.
@@ -281,49 +236,6 @@ function contrastOf(difference, outside, unit) {
   const around = highestAround(outside, RIM * unit);
   const inner = difference.data.filter((_, index) => !around.data[index]);
   return inner.length > 0 ? quantile(inner, NEARLY_NONE) : 0;
-}
-
-// The highest value of a square around each place: first along columns, then along rows.
-function highestAround(values, distance) {
-  const { width, height } = values;
-  let data = values.data;
-  for (const [step, place, count] of [
-    [width, (index) => Math.floor(index / width), height],
-    [1, (index) => index % width, width],
-  ]) {
-    for (let pass = 0; pass < distance; pass++) {
-      const from = data;
-      data = from.map((value, index) => {
-        const at = place(index);
-        const before = at > 0 ? from[index - step] : value;
-        const after = at < count - 1 ? from[index + step] : value;
-        return Math.max(before, value, after);
-      });
-    }
-  }
-  return { ...values, data };
-}
-
-// An area and what is allowed of what is around it, up to so many steps away.
-function grown(area, allowed, steps) {
-  for (let step = 0; step < steps; step++) {
-    const around = highestAround(area, 1);
-    area = areaOf(area, (is, index) => is || (around.data[index] && allowed.data[index]));
-  }
-  return area;
-}
-
-// An area without single stray pixels: the median of nine, the border's going on beyond it.
-function smooth(area) {
-  const { width, height, data } = area;
-  return areaOf(area, (_, index) => {
-    const [x, y] = [index % width, Math.floor(index / width)];
-    let sum = 0;
-    for (const row of [Math.max(y - 1, 0), y, Math.min(y + 1, height - 1)]) {
-      for (const column of [Math.max(x - 1, 0), x, Math.min(x + 1, width - 1)]) sum += data[row * width + column];
-    }
-    return sum >= 5 ? 1 : 0;
-  });
 }
 
 // An area without its specks. Refuses what cannot be one garment's.
@@ -357,43 +269,4 @@ function oneGarment(area, found, framed) {
 function reachingAcross(area) {
   const [top, bottom, left, right] = SIDES.map((side) => shareOf(lineOf(area, side, 0).map((place) => area.data[place])));
   return Math.max(Math.min(top, bottom), Math.min(left, right));
-}
-
-// The part of an area from which a path through it leads to the border, by pixels' four neighbours.
-export function connectedToBorder(area) {
-  const reached = new Int32Array(area.data.length);
-  for (const side of SIDES) for (const place of lineOf(area, side, 0)) reach(area, place, reached, 1);
-  return areaOf(area, (_, index) => reached[index]);
-}
-
-// Numbers the pieces of an area, connected by pixels' four neighbours, from 1; 0 is none.
-function piecesOf(area) {
-  const pieces = new Int32Array(area.data.length);
-  const sizes = [];
-  area.data.forEach((is, place) => {
-    if (is && pieces[place] === 0) sizes.push(reach(area, place, pieces, sizes.length + 1));
-  });
-  return { pieces, sizes };
-}
-
-// Writes a number where a path through an area leads from a place, and gives how many pixels that are.
-function reach({ width, height, data }, place, numbers, number) {
-  const waiting = [];
-  let count = 0;
-  const meet = (index) => {
-    if (!data[index] || numbers[index] !== 0) return;
-    numbers[index] = number;
-    waiting.push(index);
-    count++;
-  };
-  meet(place);
-  while (waiting.length > 0) {
-    const index = waiting.pop();
-    const x = index % width;
-    if (x > 0) meet(index - 1);
-    if (x < width - 1) meet(index + 1);
-    if (index >= width) meet(index - width);
-    if (index < width * (height - 1)) meet(index + width);
-  }
-  return count;
 }
