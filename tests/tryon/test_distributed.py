@@ -144,6 +144,7 @@ class TestTheNumbers:
     def test_two_processes_train_as_one_with_twice_the_batch(self, folder: Path, stage: str) -> None:
         assert_same_but_for_rounding(*(trained(folder / name / stage) for name in ("alone", "moved", "together")))
 
+    @pytest.mark.more
     def test_they_do_where_gradients_accumulate_activations_are_computed_again_and_norms_settle(
         self, drawn_data: Path, tmp_path: Path
     ) -> None:
