@@ -56,6 +56,7 @@ def test_an_editable_install_puts_the_binary_beside_the_source_and_removes_an_ou
     assert "in use  stock for CPU tensors" in environment.output("-c", USE)
 
 
+@pytest.mark.more
 def test_a_checkout_that_was_moved_after_an_editable_install_works_in_place_and_is_installed_again(
     environment: Environment, source: Path, stand_in: Callable[..., StandIn]
 ) -> None:

@@ -177,9 +177,8 @@ def stopped_at_the_first_photo(data: Path, rank: int, number: int) -> Callable[[
 
 
 class TestTheEnd:
-    @pytest.mark.parametrize(
-        ("number", "code"), [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.more)]
-    )
+    @pytest.mark.more
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
     def test_a_wish_to_stop_of_one_process_ends_all_after_the_same_step(
         self, drawn_data: Path, tmp_path: Path, number: signal.Signals, code: int
     ) -> None:
