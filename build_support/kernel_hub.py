@@ -15,12 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = "tryon_kernels"
 PROJECT = ROOT / "integrations" / "kernel_hub"
-LEFT_OUT = (
-    "cuda/",
-    "onnx/",
-    "__main__.py",
-    "report.py",
-)  # what is compiled, needs more, or is a command of the package
+# What is compiled, what needs another package, and what is a command of ours.
+LEFT_OUT = ("cuda/", "onnx/", "__main__.py", "report.py")
 NO_LIBRARY = "kernels of the Hub have no compiled part; the package tryon-kernels has"
 
 _NAMES = {  # of the ops, where the package's own stands

@@ -6,6 +6,7 @@ class is huggingface_hub's `ModelHubMixin` too and has its `push_to_hub`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,9 @@ class HubModel(_Mixin):
     folder: Path | None
 
     @classmethod
+    @abstractmethod
     def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None) -> Self:
         """Load a model folder."""
-        raise NotImplementedError
 
     @classmethod
     def from_pretrained(

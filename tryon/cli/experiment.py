@@ -21,7 +21,7 @@ def add_arguments(commands: Commands) -> None:
     )
     parser = names.add_parser("distillation", help="students of several kinds beside their tutor: two hours or more")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the experiment")
-    parser.add_argument("--quick", action="store_true", help="one seed, smaller, fewer steps: a quarter of an hour")
+    parser.add_argument("--quick", action="store_true", help="one seed, fewer people and steps")
     parser.add_argument(
         "--processes", type=int, default=_PROCESSES, metavar="N", help="that share the work (default: %(default)s)"
     )
