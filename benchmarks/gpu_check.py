@@ -14,7 +14,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,6 +40,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STAND_IN = "cpp"  # what takes the place of the GPU kernels in a dry run
 PYTEST_SECONDS = 3600
+MOST_PROCESSES = 12  # each has the GPU's context, of some 0.5 GB
 
 
 def main() -> int:
@@ -47,7 +50,7 @@ def main() -> int:
     if not dry_run and not torch.cuda.is_available():
         print(f"gpu-check: torch {torch.__version__} finds no GPU (--dry-run goes through it without one)")
         return 2
-    device = torch.device("cpu" if dry_run else "cuda")
+    device = torch.device("cpu") if dry_run else torch.device("cuda", torch.cuda.current_device())
     if dry_run:
         torch.set_num_threads(1)
         say("torch.compile: skipped: there is no GPU")
@@ -56,7 +59,7 @@ def main() -> int:
     for name, value in header.items():
         say(f"{name}: {value}")
 
-    parts = check_values(wanted, device, dry_run, not given.no_pytest)
+    parts = check_values(wanted, device, dry_run, not given.no_pytest, given.processes)
     there = [name for name in wanted if missing(name) is None]
     clock = host_clock if dry_run else EventClock(device)
     scale = IN_DRY_RUN if dry_run else ON_GPU
@@ -87,6 +90,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help=f"on the CPU, {STAND_IN} in the GPU kernels' place")
     parser.add_argument("--leave-out", choices=NAMES, action="append", default=[], help="kernels not to be checked")
     parser.add_argument("--results", type=Path, help=f"folder of the file (default: {RESULTS.relative_to(ROOT)})")
+    parser.add_argument("--processes", type=int, default=default_processes(), help="checks at a time (%(default)s)")
     parser.add_argument("--no-pytest", action="store_true", help="leave out the tests of the kernels")
     parser.add_argument("--no-timing", action="store_true", help="check values only")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile, which takes minutes")
@@ -105,8 +109,15 @@ def say(text: str) -> None:
 START = time.perf_counter()
 
 
-def check_values(wanted: Sequence[str], device: torch.device, dry_run: bool, with_pytest: bool) -> list[Part]:
-    """All checks of all backends."""
+def default_processes() -> int:
+    """How many checks there are at a time: compiling takes most of their time."""
+    return min(os.cpu_count() or 1, MOST_PROCESSES)
+
+
+def check_values(
+    wanted: Sequence[str], device: torch.device, dry_run: bool, with_pytest: bool, processes: int
+) -> list[Part]:
+    """All checks of all backends, some at a time."""
     parts: list[Part] = []
 
     def add(*more: Part) -> None:
@@ -114,13 +125,12 @@ def check_values(wanted: Sequence[str], device: torch.device, dry_run: bool, wit
         for part in more:
             say(str(part))
 
+    checks: list[Callable[[], list[Part]]] = []
     for backend in wanted:
         reason = missing(backend)
         if reason is not None:
             add(failing(backend, "all", "is there", f"{reason} (--leave-out {backend} does without it)"))
             continue
-        for ops in [OPS] if dry_run else [(op,) for op in OPS]:  # a process takes long to start
-            add(*check_apart(backend, ops, device, few=dry_run))
         absent = [name for name in ("pytest", "hypothesis") if importlib.util.find_spec(name) is None]
         if dry_run:
             add(Part(backend, "all", "CUDA graphs, side streams", skipped="there is no GPU"))
@@ -129,21 +139,28 @@ def check_values(wanted: Sequence[str], device: torch.device, dry_run: bool, wit
             why = f"{' and '.join(absent)} not installed" if absent else "--no-pytest"
             add(Part(backend, "all", "pytest", skipped=why))
         else:
-            add(run_tests(backend))
+            checks.append(partial(run_tests, backend, processes))
+        for ops in [OPS] if dry_run else [(op,) for op in OPS]:  # a process takes long to start
+            checks.append(partial(check_apart, backend, ops, device, few=dry_run))
+    with ThreadPoolExecutor(processes) as pool:
+        for done in as_completed([pool.submit(check) for check in checks]):
+            add(*done.result())
     return parts
 
 
-def run_tests(backend: str) -> Part:
+def run_tests(backend: str, processes: int) -> list[Part]:
     """The tests of the kernels, on the GPU."""
     command = [sys.executable, "-m", "pytest", "tests/kernels", "-q"]
+    if importlib.util.find_spec("xdist") is not None:
+        command += ["--numprocesses", str(max(processes // 2, 1))]
     environment = {**os.environ, "TRYON_KERNELS_TEST_BACKEND": backend}
     try:
         result = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PYTEST_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return failing(backend, "all", "pytest", f"not done after {PYTEST_SECONDS} s")
-    return part_of_pytest(backend, result.stdout + result.stderr, result.returncode)
+        return [failing(backend, "all", "pytest", f"not done after {PYTEST_SECONDS} s")]
+    return [part_of_pytest(backend, result.stdout + result.stderr, result.returncode)]
 
 
 def part_of_pytest(backend: str, output: str, status: int) -> Part:

@@ -141,8 +141,7 @@ class Measurement:
 
     def add(self, case: Case, contenders: dict[str, Operation]) -> None:
         """Compare a case's contenders with the reference, then time those that were right."""
-        tensors, output_gradient = tensors_of(case)
-        tensors, output_gradient = tuple(t.to(self.device) for t in tensors), output_gradient.to(self.device)
+        tensors, output_gradient = tensors_of(case, self.device)
         calls = {passes: self._calls(contenders, tensors, output_gradient, passes) for passes in PASSES}
         right = [name for name in contenders if self._is_right(case, name, calls)]
         for passes in PASSES if right else ():

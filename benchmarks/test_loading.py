@@ -26,7 +26,7 @@ def test_one_process_reads_more_than_training_takes(tmp_path: Path) -> None:
     for _ in islice(batches, BATCHES):
         pass
     read = BATCHES * BATCH / (perf_counter() - start)
-    step = our_step(STAGE, "bf16" if multiplies_bfloat16() else "fp32", folder, run)
+    step = our_step(STAGE, "bf16" if multiplies_bfloat16() else "fp32", folder, run, "cpu")
     step()
     start = perf_counter()
     for _ in range(STEPS):

@@ -14,6 +14,7 @@ from benchmarks.operations import REFERENCE, forward, forward_and_backward
 # exceeds the bound below on an output in bfloat16.
 UNSURE_SIGN = 0.05
 SINGLE = torch.finfo(torch.float32).eps
+CPU = torch.device("cpu")
 
 
 class WrongValueError(AssertionError):
@@ -21,35 +22,36 @@ class WrongValueError(AssertionError):
 
 
 class Expected:
-    """The reference's output and gradients for all cases of one operation and size."""
+    """The reference's output and gradients for all cases of one operation and size, computed on a device."""
 
-    def __init__(self, op: str, channels: int, height: int, width: int) -> None:
+    def __init__(self, op: str, channels: int, height: int, width: int, device: torch.device) -> None:
         self.inputs = Inputs(op, channels, height, width)
-        wide = tuple(tensor.double() for tensor in self.inputs.tensors)
+        wide = tuple(tensor.double().to(device) for tensor in self.inputs.tensors)
         gradient = self.inputs.output_gradient
         if op == "warp_correlation":
-            output = forward(REFERENCE[op], wide)
+            output = forward(REFERENCE[op], wide).to(gradient.device)
             gradient = gradient * ((output > UNSURE_SIGN) | (output < -UNSURE_SIGN * NEGATIVE_SLOPE))
         self.output_gradient = gradient
         self.most_hits = _most_hits(op, wide)
-        self.results = forward_and_backward(REFERENCE[op], wide, gradient.double())
+        self.results = forward_and_backward(REFERENCE[op], wide, gradient.double().to(device))
 
 
 @lru_cache(maxsize=1)
-def expected(op: str, channels: int, height: int, width: int) -> Expected:
+def expected(op: str, channels: int, height: int, width: int, device: torch.device = CPU) -> Expected:
     """The reference's results; the last one asked for is kept."""
-    return Expected(op, channels, height, width)
+    return Expected(op, channels, height, width, device)
 
 
-def tensors_of(case: Case) -> tuple[tuple[Tensor, ...], Tensor]:
+def tensors_of(case: Case, device: torch.device = CPU) -> tuple[tuple[Tensor, ...], Tensor]:
     """A case's arguments and its output's gradient, in its batch, dtype and layout."""
-    reference = expected(case.op, case.channels, case.height, case.width)
+    reference = expected(case.op, case.channels, case.height, case.width, device)
     features = 1 if case.op in SAMPLERS else 2
     tensors = tuple(
         _as_features(tensor, case) if place < features else tensor[: case.batch].clone()
         for place, tensor in enumerate(reference.inputs.tensors)
     )
-    return tensors, _as_features(reference.output_gradient, case)
+    moved = tuple(tensor.to(device) for tensor in tensors)
+    return moved, _as_features(reference.output_gradient, case).to(device)
 
 
 def check(case: Case, name: str, results: tuple[Tensor, ...]) -> None:
@@ -57,16 +59,16 @@ def check(case: Case, name: str, results: tuple[Tensor, ...]) -> None:
 
     A sum of n terms that are at most s in all is off by at most n * eps * s when kept in float32. Each rounding to the
     stored dtype on the way to a result adds eps of that dtype times s: there is one, and two more where a warped map
-    and its gradient may have been stored.
+    and its gradient may have been stored. The results are on the device where the reference was computed.
     """
-    reference = expected(case.op, case.channels, case.height, case.width)
+    reference = expected(case.op, case.channels, case.height, case.width, results[0].device)
     roundings = 3 if case.op == "warp_correlation" else 1
     parts = ("output", "first gradient", "second gradient", "third gradient")
     bounds = _bounds(case, reference.most_hits)
     for part, actual, target, (terms, size) in zip(parts, results, reference.results, bounds, strict=False):
         target = target[: case.batch]
         bound = size * (terms * SINGLE + roundings * torch.finfo(case.dtype).eps)
-        error = (actual.double().cpu() - target).abs().max().item()
+        error = (actual.double() - target).abs().max().item()
         if not (actual.shape == target.shape and error <= bound):
             raise WrongValueError(f"{case}: {part} of {name} is off by {error:.3g}, more than {bound:.3g}")
 

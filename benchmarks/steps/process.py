@@ -1,6 +1,7 @@
-"""A contender: `python -m benchmarks.steps.process FORM STAGE DATA RUN` takes a step for each line that it is sent.
+"""A contender: `python -m benchmarks.steps.process FORM STAGE DATA RUN DEVICE` takes a step for each line it is sent.
 
-It answers with a line of JSON: seconds, losses, and the most memory that the process has had, in GB.
+It answers with a line of JSON: seconds, losses, and the most memory that the process has had, in GB: the device's of a
+GPU.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from benchmarks.plain.copies import plain_form
 from benchmarks.plain.stages import optimiser_of, train_step
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
-from tryon.data.sample import Sample, stack
+from tryon.data.sample import Sample, move, stack
 from tryon.engine.loop import _Run
 from tryon.engine.memory import keep_freed_memory
 from tryon.precision import LOWERED
@@ -33,12 +35,12 @@ KIB_A_GB = 1e9 / 1024
 Step = Callable[[], dict[str, Tensor] | dict[str, float]]
 
 
-def first_batch(data: TryOnFolder) -> Sample:
+def first_batch(data: TryOnFolder, device: str) -> Sample:
     """The same people for every contender."""
-    return stack([data.read_sample(data.people[i], data.people[i + 1]) for i in range(BATCH)])
+    return move(stack([data.read_sample(data.people[i], data.people[i + 1]) for i in range(BATCH)]), device)
 
 
-def begun(stage: str, form: str, data: TryOnFolder, run: Path) -> _Run:
+def begun(stage: str, form: str, data: TryOnFolder, run: Path, device: str) -> _Run:
     """Our training in the second half of a stage. All begin from one seed."""
     config = TrainConfig(
         data=data.root,
@@ -48,42 +50,50 @@ def begun(stage: str, form: str, data: TryOnFolder, run: Path) -> _Run:
         seed=SEED,
         precision=form.removesuffix(RECOMPUTING),
         recompute=form.endswith(RECOMPUTING),
-        device="cpu",
+        device=device,
     )
     training = _Run(stage, config, data)
     training.stage.start_half(True)
     return training
 
 
-def published_step(stage: str, data: TryOnFolder, run: Path) -> Step:
+def published_step(stage: str, data: TryOnFolder, run: Path, device: str) -> Step:
     """The plain form, with our weights."""
-    plain = plain_form(begun(stage, "fp32", data, run).stage)
-    optimiser, sample = optimiser_of(plain, True), first_batch(data)
+    plain = plain_form(begun(stage, "fp32", data, run, device).stage)
+    optimiser, sample = optimiser_of(plain, True), first_batch(data, device)
     return lambda: train_step(plain, optimiser, sample, True)
 
 
-def our_step(stage: str, form: str, data: TryOnFolder, run: Path) -> Step:
+def our_step(stage: str, form: str, data: TryOnFolder, run: Path, device: str) -> Step:
     """As `tryon train` takes it."""
     keep_freed_memory()
-    training, sample = begun(stage, form, data, run), first_batch(data)
+    training, sample = begun(stage, form, data, run, device), first_batch(data, device)
     training.stage.freeze(LOWERED[training.config.precision])
     return lambda: training._take_step(repeat(sample), second_half=True)[1]
 
 
+def peak_gb(device: str) -> float:
+    """The most memory so far: of the process, or that tensors had on a GPU."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_A_GB
+
+
 def main() -> None:
     """Answer each line with a step."""
-    form, stage, data, run = sys.argv[1:]
+    form, stage, data, run, device = sys.argv[1:]
     folder = TryOnFolder(Path(data), "train")
-    step = published_step(stage, folder, Path(run)) if form == PLAIN else our_step(stage, form, folder, Path(run))
+    if form == PLAIN:
+        step = published_step(stage, folder, Path(run), device)
+    else:
+        step = our_step(stage, form, folder, Path(run), device)
     for _ in sys.stdin:
         start = time.perf_counter()
-        losses = step()
+        losses = {name: float(loss) for name, loss in step().items()}
+        if device != "cpu":
+            torch.accelerator.synchronize()
         taken = time.perf_counter() - start
-        answer = {
-            "seconds": taken,
-            "losses": {name: float(loss) for name, loss in losses.items()},
-            "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_A_GB,
-        }
+        answer = {"seconds": taken, "losses": losses, "peak_gb": peak_gb(device)}
         print(json.dumps(answer), flush=True)
 
 

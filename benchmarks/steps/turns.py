@@ -44,11 +44,13 @@ def begin_stages(folder: Path) -> tuple[Path, Path]:
     return data, run
 
 
-def steps_in_turns(stage: str, precisions: Sequence[str], data: Path, run: Path, rounds: int) -> dict[str, Steps]:
+def steps_in_turns(
+    stage: str, precisions: Sequence[str], data: Path, run: Path, rounds: int, device: str = "cpu"
+) -> dict[str, Steps]:
     """The published form and ours: a first step each, which is not timed, then `rounds` in turns."""
     answers: dict[str, list[dict[str, Any]]] = {form: [] for form in (PLAIN, *precisions)}
     with ExitStack() as processes:
-        contenders = {form: processes.enter_context(_process(form, stage, data, run)) for form in answers}
+        contenders = {form: processes.enter_context(_process(form, stage, data, run, device)) for form in answers}
         for _ in range(1 + rounds):
             for form, process in contenders.items():
                 assert process.stdin is not None
@@ -61,8 +63,8 @@ def steps_in_turns(stage: str, precisions: Sequence[str], data: Path, run: Path,
     return {form: _summed_up(given) for form, given in answers.items()}
 
 
-def _process(form: str, stage: str, data: Path, run: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.steps.process", form, stage, str(data), str(run)]
+def _process(form: str, stage: str, data: Path, run: Path, device: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.steps.process", form, stage, str(data), str(run), device]
     # Who waits for a turn must not spin.
     environment = {**os.environ, "GOMP_SPINCOUNT": "1000"}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
