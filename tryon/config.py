@@ -37,6 +37,7 @@ class TrainConfig:
         settle_norms: batches over which the batch norms' statistics are taken anew after the last step.
         precision: "fp32", or "bf16" or, on a GPU, "fp16" for autocast (positions stay fp32).
         recompute: compute activations again in the backward instead of keeping them.
+        graph: on a GPU of one process's own, replay batches from a CUDA graph.
         device: as torch names it.
         seed: of the initial parameters and the order of the data.
         workers: processes that read data; 0 reads in the training process.
@@ -69,6 +70,7 @@ class TrainConfig:
     settle_norms: int = 0
     precision: str = "fp32"
     recompute: bool = False
+    graph: bool = True
     device: str = "cpu"
     seed: int = 0
     workers: int = 1

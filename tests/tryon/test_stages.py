@@ -13,7 +13,7 @@ from torch import Tensor
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Garment, Person, Sample, stack
-from tryon.engine import loop, train_stage
+from tryon.engine import train_stage
 from tryon.engine.checkpoints import load_checkpoint
 from tryon.errors import InputError
 from tryon.losses import PerceptualLoss, distillation_loss, generator_loss, warp_loss
@@ -165,17 +165,17 @@ def test_the_second_half_starts_in_the_middle(
     tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[tuple[str, object]] = []
-    start_half, take_step = TutorWarp.start_half, loop._Run._take_step
+    start_half, step = TutorWarp.start_half, TutorWarp.step
 
     def noted_start(stage, second_half):
         events.append(("half", second_half))
         start_half(stage, second_half)
 
-    def noted_step(run, sample, second_half):
+    def noted_step(stage, sample, second_half):
         events.append(("step", second_half))
-        return take_step(run, sample, second_half=second_half)
+        return step(stage, sample, second_half)
 
     monkeypatch.setattr(TutorWarp, "start_half", noted_start)
-    monkeypatch.setattr(loop._Run, "_take_step", noted_step)
+    monkeypatch.setattr(TutorWarp, "step", noted_step)
     train_stage("tutor-warp", replace(tiny_config, out=tmp_path, steps=3))
     assert events == [("half", False), ("step", False), ("half", True), ("step", True), ("step", True)]

@@ -56,6 +56,9 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--recompute", action="store_true", help="compute activations again in the backward: less memory, more time"
     )
+    parser.add_argument(
+        "--no-graph", dest="graph", action="store_false", help="on a GPU: launch kernels one by one, not as one graph"
+    )
     parser.add_argument("--average", type=float, metavar="D", help="save a moving average that keeps D a step")
     parser.add_argument(
         "--guidance", choices=GUIDANCE, help="what guides the student: photos, tutor or both (default: full, published)"

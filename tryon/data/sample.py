@@ -128,3 +128,12 @@ def move(item: T, device: torch.device | str) -> T:
         return cast(T, value.to(device, non_blocking=True))
     parts = {f.name: move(getattr(value, f.name), device) for f in fields(value)}
     return cast(T, type(value)(**parts))
+
+
+def tensors_of(item: Any) -> list[Tensor]:
+    """Every tensor of a dataclass, always in the same order."""
+    if item is None:
+        return []
+    if isinstance(item, Tensor):
+        return [item]
+    return [tensor for f in fields(item) for tensor in tensors_of(getattr(item, f.name))]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
 from tryon.engine.norms import settle_norms
+from tryon.engine.passes import GraphedPass, Pass, Passed
 from tryon.engine.precision import gradient_scaler, may_overflow
 from tryon.engine.recompute import recompute_activations
 from tryon.engine.record import RUN_FILE, data_hash, run_record
@@ -149,6 +151,7 @@ class _Run:
         torch.manual_seed(config.seed)
         self.stage = self._build_stage(stage_type)
         self.stage_step: Step = self.stage.step
+        self.passing: Pass = partial(self._pass, second_half=False)  # until a half starts
         self.weights = list(self.stage.model.named_parameters())  # walking through a model takes as long as a layer
         self.optimiser = Adam(self.stage.parameter_groups(self.learning_rate), betas=ADAM_BETAS, fused=True)
         self.average = None if config.average is None else MovingAverage(self.stage.model, config.average)
@@ -272,7 +275,7 @@ class _Run:
             while self.step < self.steps and not stop.agreed():
                 if self.step == half:
                     self._start_half(True)
-                pictures, values = self._take_step(batches, second_half=self.step >= half)
+                pictures, values = self._take_step(batches)
                 self.step += 1
                 if self.step == self.steps:
                     self._settle_norms(batches)
@@ -290,10 +293,15 @@ class _Run:
         self.stage.start_half(second_half)
         self._end_averaging()
         self.stage_step = averaging(self.stage)
+        self.passing = partial(self._pass, second_half=second_half)
+        if self.config.graph and torch.device(self.config.device).type == "cuda" and processes() == 1:
+            learning = [weight for _, weight in self.weights if weight.requires_grad]
+            self.passing = GraphedPass(self.passing, learning)
 
     def _end_averaging(self) -> None:
         """Let go of it, and of the cycles that it is in: later it would wait for processes that have parted."""
         self.stage_step = self.stage.step
+        self.passing = partial(self._pass, second_half=True)  # and of a graph's memory
         if processes() > 1:
             gc.collect()
 
@@ -305,7 +313,7 @@ class _Run:
         if at_picture or time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
             self._save()
 
-    def _take_step(self, batches: Iterator[Sample], second_half: bool) -> tuple[dict[str, Tensor], dict[str, float]]:
+    def _take_step(self, batches: Iterator[Sample]) -> tuple[dict[str, Tensor], dict[str, float]]:
         """The pictures of the last batch, and the losses, which are means over all batches of all processes."""
         config = self.config
         factor = learning_rate_factor(self.step, self.steps)
@@ -316,14 +324,11 @@ class _Run:
         for part in range(config.accumulate):
             sample = self._surrounded(move(next(batches), config.device), part)
             with collecting(self.stage_step, last=part == config.accumulate - 1):
-                with autocast(config.precision, config.device):
-                    result = self.stage_step(sample, second_half)
-                terms = torch.stack(list(result.losses.values())) / config.accumulate
-                for name, value in zip(result.losses, averaged(terms).tolist(), strict=True):
-                    values[name] = values.get(name, 0.0) + value
-                if found := [f"{name} {value:g}" for name, value in values.items() if not math.isfinite(value)]:
-                    raise self._not_finite("loss", found)
-                self.scaler.scale(terms.sum()).backward()
+                passed = self.passing(sample)
+            for name, value in zip(passed.names, averaged(passed.terms).tolist(), strict=True):
+                values[name] = values.get(name, 0.0) + value
+            if found := [f"{name} {value:g}" for name, value in values.items() if not math.isfinite(value)]:
+                raise self._not_finite("loss", found)
         self.scaler.unscale_(self.optimiser)
         if found := _not_finite((name, value.grad) for name, value in self.weights):
             if not may_overflow(self.scaler):
@@ -333,7 +338,16 @@ class _Run:
         self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.stage.model)
-        return {"person": sample.person.photo, "garment": sample.garment.image} | result.pictures, values
+        return {"person": sample.person.photo, "garment": sample.garment.image} | passed.pictures, values
+
+    def _pass(self, sample: Sample, second_half: bool) -> Passed:
+        """A batch's losses, their parts of the step's, and its gradients, added to those that there are."""
+        with autocast(self.config.precision, self.config.device):
+            result = self.stage_step(sample, second_half)
+        terms = torch.stack(list(result.losses.values())) / self.config.accumulate
+        self.scaler.scale(terms.sum()).backward()
+        pictures = {name: picture.detach() for name, picture in result.pictures.items()}
+        return Passed(tuple(result.losses), terms.detach(), pictures)
 
     def _settle_norms(self, batches: Iterator[Sample]) -> None:
         def forward() -> None:
@@ -384,10 +398,10 @@ class _Run:
 def _not_finite(tensors: Iterable[tuple[str, Tensor | None]]) -> list[str]:
     """Names of those that hold an infinite value or NaN."""
     named = {name: tensor for name, tensor in tensors if tensor is not None and tensor.is_floating_point()}
-    # A sum is the cheapest look at all values: it is not finite where one of them is not, or where it overflows.
-    sums = torch.stack([tensor.detach().sum() for tensor in named.values()]).isfinite().tolist()
-    suspects = [name for name, finite in zip(named, sums, strict=True) if not finite]
-    return [name for name in suspects if not named[name].isfinite().all()]
+    # One look at all values: a norm is not finite where one of them is not, or where their squares overflow.
+    if torch.nn.utils.get_total_norm(named.values()).isfinite():
+        return []
+    return [name for name, tensor in named.items() if not tensor.isfinite().all()]
 
 
 def _listed(names: list[str]) -> str:

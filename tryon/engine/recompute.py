@@ -21,7 +21,9 @@ def recompute_activations(model: TryOnModel) -> None:
     """
     for part in _parts(model):
         contexts = partial(_contexts, [module for module in part.modules() if isinstance(module, _NormBase)])
-        forward = partial(checkpoint, part.forward, use_reentrant=False, context_fn=contexts)
+        forward = partial(
+            checkpoint, part.forward, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+        )  # nothing in them is drawn
         part.forward = forward
 
 

@@ -1,0 +1,178 @@
+"""A batch's way as a CUDA graph. Without a GPU, what replays here is a stand-in that computes the pass again."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tryon.config import TrainConfig
+from tryon.data.folder import TryOnFolder
+from tryon.data.sample import Garment, Person, Sample, move, stack
+from tryon.engine import train_stage
+from tryon.engine.loop import _Run
+from tryon.engine.passes import WARM_UP, GraphedPass, Passed
+from tryon.stages import STAGES
+
+META = torch.device("meta")
+CALLS = WARM_UP + 3
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+class Line:
+    """A pass of two weights, of which one learns."""
+
+    def __init__(self) -> None:
+        self.slope, self.left = nn.Parameter(torch.tensor([2.0, 3.0])), nn.Parameter(torch.ones(2))
+        self.run = 0
+
+    def __call__(self, sample: Sample) -> Passed:
+        self.run += 1
+        loss = (self.slope * sample.garment.mask).sum().square()
+        loss.backward()
+        return Passed(("line",), loss.detach()[None], {"mask": sample.garment.mask.clone()})
+
+
+def a_batch(number: int) -> Sample:
+    mask = torch.tensor([float(number), 1.0])
+    garment = Garment(torch.zeros(2), mask)
+    return Sample(Person(torch.zeros(2), None, None, None), garment, garment)
+
+
+@pytest.fixture
+def graphed(monkeypatch: pytest.MonkeyPatch) -> GraphedPass:
+    """A graphed pass whose graph computes where it was captured, into what the capture left."""
+
+    class Graph:
+        def replay(self) -> None:
+            kept = {weight: weight.grad for weight in line.slope_and_left()}
+            for weight in kept:
+                weight.grad = None
+            again = line(made.sample)
+            for weight, gradient in made.gradients:
+                gradient.copy_(weight.grad)
+            for weight, gradient in kept.items():
+                weight.grad = gradient
+            made.passed.terms.copy_(again.terms)
+            made.passed.pictures["mask"].copy_(again.pictures["mask"])
+
+    @contextmanager
+    def capture(graph: Graph, **_: Any) -> Iterator[None]:
+        yield  # what is captured is computed here too, which a GPU does not
+
+    class TwoWeights(Line):
+        def slope_and_left(self) -> list[nn.Parameter]:
+            return [self.slope, self.left]
+
+    line = TwoWeights()
+    made = GraphedPass(line, line.slope_and_left())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr(torch.cuda, "Stream", MagicMock)
+    monkeypatch.setattr(torch.cuda, "current_stream", MagicMock)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    return made
+
+
+def test_each_batch_has_its_own_losses_pictures_and_gradients(graphed: GraphedPass) -> None:
+    expected = Line()
+    for number in range(CALLS):
+        for line in (expected, graphed.eager):
+            line.slope.grad = None
+        wanted, passed = expected(a_batch(number)), graphed(a_batch(number))
+        assert passed.names == wanted.names
+        assert torch.equal(passed.terms, wanted.terms)
+        assert torch.equal(passed.pictures["mask"], wanted.pictures["mask"])
+        assert torch.equal(graphed.eager.slope.grad, expected.slope.grad)
+        assert graphed.eager.left.grad is None
+
+
+def test_gradients_are_added_to_those_that_there_are(graphed: GraphedPass) -> None:
+    expected = Line()
+    for number in range(CALLS):  # the capture is among batches of one step, and between steps
+        if number % 2 == 0:
+            for line in (expected, graphed.eager):
+                line.slope.grad = None
+        expected(a_batch(number))
+        graphed(a_batch(number))
+        assert torch.equal(graphed.eager.slope.grad, expected.slope.grad)
+
+
+def test_a_batch_is_not_changed_by_those_after_it(graphed: GraphedPass) -> None:
+    batches = [a_batch(number) for number in range(CALLS)]
+    for number, batch in enumerate(batches[: WARM_UP + 1]):
+        graphed(batch)
+        assert batch.garment.mask[0] == number
+    for batch in batches[WARM_UP + 1 :]:
+        graphed(batch)
+    assert [float(batch.garment.mask[0]) for batch in batches[WARM_UP + 1 :]] == [WARM_UP + 1, WARM_UP + 2]
+
+
+class OnOneDevice(TorchDispatchMode):
+    """Refuses an op that takes or makes a tensor elsewhere; that reads a number, meta tensors refuse themselves."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        tensors = (leaf for leaf in tree_leaves((args, kwargs, results)) if isinstance(leaf, torch.Tensor))
+        assert all(tensor.device == META for tensor in tensors), f"{func} with tensors of the host"
+        return results
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("student", {}),
+        *(pytest.param(stage, {}, marks=pytest.mark.more) for stage in STAGES if stage != "student"),
+        pytest.param("tutor", {"keep_background": True, "copy_mask": True}, marks=pytest.mark.more),
+        pytest.param("student", {"recompute": True}, marks=pytest.mark.more),
+    ],
+    ids=str,
+)
+def test_no_stage_waits_for_the_gpu_on_a_batchs_way(
+    stage: str, options: dict[str, bool], tiny_config: TrainConfig, tiny_run: Path
+) -> None:
+    data = TryOnFolder(tiny_config.data, "train")
+    run = _Run(stage, replace(tiny_config, out=tiny_run, **options), data)
+    run.stage.to(META)
+    run.stage.freeze(None)
+    run._start_half(True)
+    batch = move(stack([data.read_sample(data.people[i], data.people[i + 1]) for i in range(2)]), META)
+    with OnOneDevice():
+        passed = run.passing(batch)
+    assert passed.terms.device == META
+    assert all(weight.grad is not None for weight in run.stage.model.parameters())
+
+
+@needs_gpu
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "batch": 1}, {"recompute": True}], ids=str)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_replayed_batches_train_as_those_that_are_not(
+    stage: str,
+    precision: str,
+    options: dict[str, Any],
+    tiny_config: TrainConfig,
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    losses = {}
+    for graph in (True, False):
+        config = replace(tiny_config, device="cuda", out=tmp_path / str(graph), init=tiny_run, graph=graph)
+        config = replace(config, steps=2 * CALLS, precision=precision, **options)
+        train_stage(stage, config)
+        with (config.out / stage / "log.csv").open() as file:
+            losses[graph] = [float(row["loss"]) for row in csv.DictReader(file)]
+    # Additions come in another order each time; ten steps at a small rate carry that no further.
+    assert losses[True] == pytest.approx(losses[False], rel=1e-3 if precision == "fp32" else 0.05)
