@@ -41,7 +41,7 @@ def first_batch(data: TryOnFolder, device: str) -> Sample:
 
 
 def begun(stage: str, form: str, data: TryOnFolder, run: Path, device: str) -> _Run:
-    """Our training in the second half of a stage. All begin from one seed."""
+    """Our training of a stage. All begin from one seed."""
     config = TrainConfig(
         data=data.root,
         out=run,
@@ -52,14 +52,14 @@ def begun(stage: str, form: str, data: TryOnFolder, run: Path, device: str) -> _
         recompute=form.endswith(RECOMPUTING),
         device=device,
     )
-    training = _Run(stage, config, data)
-    training.stage.start_half(True)
-    return training
+    return _Run(stage, config, data)
 
 
 def published_step(stage: str, data: TryOnFolder, run: Path, device: str) -> Step:
     """The plain form, with our weights."""
-    plain = plain_form(begun(stage, "fp32", data, run, device).stage)
+    ours = begun(stage, "fp32", data, run, device).stage
+    ours.start_half(True)
+    plain = plain_form(ours)
     optimiser, sample = optimiser_of(plain, True), first_batch(data, device)
     return lambda: train_step(plain, optimiser, sample, True)
 
@@ -69,7 +69,8 @@ def our_step(stage: str, form: str, data: TryOnFolder, run: Path, device: str) -
     keep_freed_memory()
     training, sample = begun(stage, form, data, run, device), first_batch(data, device)
     training.stage.freeze(LOWERED[training.config.precision])
-    return lambda: training._take_step(repeat(sample), second_half=True)[1]
+    training._start_half(True)
+    return lambda: training._take_step(repeat(sample))[1]
 
 
 def peak_gb(device: str) -> float:
