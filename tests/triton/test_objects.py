@@ -24,11 +24,11 @@ HALVES = torch.float16, torch.bfloat16
 CALLS = [
     Call(name, dtype, target) for name in KERNELS for dtype in (torch.float32, *HALVES) for target in TARGETS
 ]  # fmt: skip
-# What differs less between GPUs: maps in planes, float64, and a correlation without leaky ReLU.
+# Float64; and what differs less between GPUs: maps in planes, and a correlation without leaky ReLU.
 OTHER_TARGETS = ALWAYS = ("sm_80", "gfx942")
 OTHER_CALLS = [
     *(Call(name, torch.bfloat16, target, planes=True) for name in KERNELS for target in OTHER_TARGETS),
-    *(Call(name, torch.float64, target) for name in KERNELS for target in OTHER_TARGETS),
+    *(Call(name, torch.float64, target) for name in KERNELS for target in TARGETS),
     *(Call(n, torch.float32, target, leaky=False) for n in KERNELS if "corr" in n for target in OTHER_TARGETS),
 ]
 
@@ -40,12 +40,17 @@ RESERVED_BYTES = {"cuda": 1024, "hip": 0}
 
 
 # The assembler keeps a few numbers of these in memory rather than have more registers.
-SPILLED_BYTES = {Call("sample, gradient of positions", torch.float64, "sm_80"): 16}
+SPILLED_BYTES = {
+    Call("sample, gradient of positions", torch.float64, "sm_80"): 16,
+    Call("correlation", torch.float64, "sm_80"): 8,
+    Call("correlation, gradient of second", torch.float64, "sm_100"): 8,  # Triton 3.6
+    Call("correlation, gradient of second", torch.float64, "sm_120"): 16,  # Triton 3.6
+}
 
 
 def fewest_warps(call: Call) -> int:
     """On a multiprocessor at a time."""
-    if call.name == "correlation" and not call.planes:
+    if call.name == "correlation" and not call.planes and call.dtype != torch.float64:
         return 16  # with the next channels on their way, two blocks of 8 warps or four of 4 are enough
     if "correlation" in call.name:
         return 8  # the weights of a tile, or samples and addresses of each number, take the registers of other blocks
@@ -90,8 +95,8 @@ def matrix_instruction(call: Call) -> str:
     """With which the products of a correlation are computed."""
     if not call.target.startswith("sm_"):
         return "v_mfma_f64" if call.dtype == torch.float64 else "v_mfma_f32"
-    if call.dtype == torch.float64:
-        return "DMMA"
+    if call.dtype == torch.float64:  # not every GPU has them, nor does Triton 3.6 use those of sm_100
+        return {"sm_80": "DMMA", "sm_90": "DMMA", "sm_100": "DMMA|DFMA"}.get(call.target, "DFMA")
     if call.dtype in HALVES:  # the widest of Hopper and of Blackwell's data centres
         return {"sm_90": "HGMMA", "sm_100": "UTCHMMA"}.get(call.target, "HMMA")
     return r"HMMA\.\d+\.F32\.TF32"

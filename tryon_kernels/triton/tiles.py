@@ -78,8 +78,10 @@ _TOGETHER = 64
 # Adding to four taps by atomic operations takes many registers a number.
 _ADDED = 32
 _PIXELS = 16
-# Planes: a warp along pixels, so that neighbours' taps share lines; a few planes for each position.
+# Planes: a warp along pixels, so that neighbours' taps share lines; a few planes for each position. Likewise few
+# channels that lie together, a photo's say: of 64 most would not be there.
 _PLANES = SampleTile(pixels=128, channels=4, warps=4)
+FEW = 16
 
 # Correlation: 8 x 8 centres are the 64 rows of Hopper's and Blackwell's widest matrix instructions, and what a tile
 # reads around itself is 3 times the tile (radius 3). The leaky gradient of a half format is two products, of 4 x 8
@@ -124,7 +126,7 @@ def multiprocessors(device: torch.device) -> int:
 
 def sample_tile(input: Tensor, adding: bool = False, family: Family | None = None) -> SampleTile:
     """The tile for images like this; `adding` to them by atomic operations, or reading them."""
-    if input.stride(1) != 1 or input.shape[1] == 1:
+    if input.stride(1) != 1 or input.shape[1] < FEW:
         return _PLANES
     channels = _ADDED if adding else _TOGETHER
     if input.dtype == torch.float64:
@@ -138,8 +140,9 @@ def volume_tile(features: Tensor, family: Family | None = None) -> CorrelationTi
     if features.dtype.itemsize == 2:
         together = features.stride(1) == 1  # else each number that is read has an address of its own
         return CorrelationTile(*_WIDE, channels=32 if together else 16, warps=8, stages=stages)
-    channels = 8 if features.dtype == torch.float64 else 16
-    return CorrelationTile(*_NARROW, channels=channels, warps=4, stages=stages)
+    if features.dtype == torch.float64:  # Triton 3.6 wants products of 16 channels at least, twice as many bytes
+        stages = 2
+    return CorrelationTile(*_NARROW, channels=16, warps=4, stages=stages)
 
 
 def gradient_tile(features: Tensor, leaky: bool, family: Family | None = None) -> CorrelationTile:
