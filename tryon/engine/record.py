@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,17 @@ def versions_and_machine(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "tryon_kernels": version("tryon-kernels"),
+        "tryon_kernels": installed_version("tryon-kernels"),
         "machine": _machine(device),
     }
+
+
+def installed_version(package: str) -> str | None:
+    """None for one that is not there, or is used from a checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def data_hash(folder: TryOnFolder | Fakes) -> str:

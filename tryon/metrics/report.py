@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tryon.engine.record import installed_version
 from tryon.files import sha256_of
 from tryon.metrics.comparison import PARTS, Comparison
 from tryon.metrics.evaluation import Evaluation
@@ -29,7 +29,10 @@ def report(
         "source": source,
         **comparison.conditions(),
         "figures": comparison.figures() | {name: score for name, score in known.items() if score is not None},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.pythoninstalled_version(),
+            **{name: installed_version(name) for name in PACKAGES},
+        },
         "each": [
             {"person": pair.person, "garment": pair.garment, "size": pair.size, **pair.figures}
             for pair in comparison.pairs
@@ -71,10 +74,3 @@ def _line(name: str, figures: Mapping[str, float]) -> str:
     return (
         f"{name:16}" + "".join(" " * 10 if value is None else f"{value:10.{digits}f}" for value in columns)
     ).rstrip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Any, NoReturn
 
 import torch
@@ -15,6 +16,7 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
     Batch norms that follow a convolution become part of it, which moves values by float32's rounding. Convolutions are
     kept in `dtype`, by default the one they have. On a CPU oneDNN's own layout of their weights is made once instead
     of at every call, and the activation that follows is computed with them; the network can then not be moved or saved.
+    On an NVIDIA GPU a ReLU that follows is computed with them.
     """
     network.eval().requires_grad_(False)
     fold_batch_norms(network)
@@ -23,7 +25,10 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
             if isinstance(child, nn.Conv2d):
                 child.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 if _laid_out_by_onednn(child):
-                    setattr(module, name, _PackedConvolution(child, _taken_activation(module, name)))
+                    activation = _taken_activation(module, name, nn.ReLU | nn.LeakyReLU)
+                    setattr(module, name, _PackedConvolution(child, activation))
+                elif _run_by_cudnn(child) and _taken_activation(module, name, nn.ReLU) is not None:
+                    setattr(module, name, _ConvolutionWithReLU(child))
         if isinstance(module, nn.Sequential):
             for i in reversed(range(len(module))):
                 if isinstance(module[i], nn.Identity):
@@ -49,13 +54,20 @@ def _laid_out_by_onednn(convolution: nn.Conv2d) -> bool:
     return weight.device.type == "cpu" and weight.dtype != torch.float64 and torch.backends.mkldnn.is_available()
 
 
-def _taken_activation(module: nn.Module, name: str) -> nn.Module | None:
-    """The activation after a convolution of a sequence, which no longer has it."""
+def _run_by_cudnn(convolution: nn.Conv2d) -> bool:
+    """Where cuDNN is, and adds a bias itself: two more passes over its output cost as much as the convolution."""
+    weight, cudnn = convolution.weight, torch.backends.cudnn
+    is_nvidias = weight.device.type == "cuda" and torch.version.hip is None
+    return is_nvidias and cudnn.is_available() and weight.dtype != torch.float64 and convolution.padding_mode == "zeros"
+
+
+def _taken_activation(module: nn.Module, name: str, kind: type[nn.Module] | UnionType) -> nn.Module | None:
+    """The activation of a kind after a convolution of a sequence, which no longer has it."""
     if not isinstance(module, nn.Sequential):
         return None
     for i in range(int(name) + 1, len(module)):
         following = module[i]
-        if isinstance(following, nn.ReLU | nn.LeakyReLU):
+        if isinstance(following, kind):
             module[i] = nn.Identity()
             return following
         if not isinstance(following, nn.Identity):
@@ -87,8 +99,7 @@ class _PackedConvolution(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """N x C x H x W as of the convolution."""
-        if features.requires_grad and torch.is_grad_enabled():
-            raise RuntimeError("features: found some that want a gradient, which no frozen network has")
+        _refuse_gradient(features)
         return torch.ops.mkldnn._convolution_pointwise(
             features.to(self.dtype, memory_format=torch.channels_last),
             self.weight,
@@ -98,3 +109,23 @@ class _PackedConvolution(nn.Module):
             self.slopes,
             "",
         )
+
+
+class _ConvolutionWithReLU(nn.Module):
+    """A convolution and the ReLU after it, by the op that torch has for both; parameters keep their names."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self.places = convolution.stride, convolution.padding, convolution.dilation, convolution.groups
+
+    def forward(self, features: Tensor) -> Tensor:
+        """N x C x H x W as of the convolution."""
+        _refuse_gradient(features)
+        features = features.to(self.weight.dtype, memory_format=torch.channels_last)
+        return torch.ops.aten.cudnn_convolution_relu(features, self.weight, self.bias, *self.places)
+
+
+def _refuse_gradient(features: Tensor) -> None:
+    if features.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError("features: found some that want a gradient, which no frozen network has")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from tryon.data.sample import Garment, Person
 from tryon.models import Student
+from tryon.networks import frozen
 from tryon.networks.frozen import freeze
 
 # What eight bits of every feature amount to in a picture of a random network, in [-1, 1]: a few of its 256 grey levels.
@@ -101,3 +103,42 @@ def test_it_cannot_be_moved_lowered_or_saved_without_a_word(
     freeze(frozen)
     with pytest.raises(RuntimeError, match="frozen network"):
         change(frozen)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_relu_is_computed_with_its_convolution_where_cudnn_is(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU cuDNN itself, elsewhere a stand-in for its op; another activation stays where it is."""
+    device, calls = "cuda", list[Tensor]()
+    if not torch.cuda.is_available():
+        device = "cpu"
+
+        def stand_in(features: Tensor, weight: Tensor, bias: Tensor | None, *places: Any) -> Tensor:
+            calls.append(features)
+            return torch.conv2d(features, weight, bias, *places).relu()
+
+        monkeypatch.setattr(torch.ops.aten, "cudnn_convolution_relu", stand_in, raising=False)
+        monkeypatch.setattr(frozen, "_laid_out_by_onednn", lambda _: False)
+        monkeypatch.setattr(frozen, "_run_by_cudnn", lambda _: True)
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)),
+        *(nn.Conv2d(8, 8, 3, stride=2, bias=False), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.LeakyReLU(0.1)),
+    )
+    network.eval().to(device)
+    features = torch.rand(2, 3, 9, 7, device=device)
+    with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        expected = network(features)
+        names = {name.rpartition(".")[2] for name in network.state_dict()} & {"weight", "bias"}
+        freeze(network, dtype)
+        actual = network(features)
+    assert {name.rpartition(".")[2] for name in network.state_dict()} == names
+    assert [type(layer).__name__ for layer in network] == [
+        *("_ConvolutionWithReLU", "_ConvolutionWithReLU", "Conv2d", "LeakyReLU")
+    ]
+    # Three convolutions whose sums round in another order, of values below 1.
+    torch.testing.assert_close(actual.float(), expected.float(), rtol=0, atol=8 * torch.finfo(dtype).eps)
+    with pytest.raises(RuntimeError, match="found some that want a gradient"):
+        network(features.requires_grad_())
+    assert device == "cuda" or len(calls) == 2
