@@ -116,6 +116,7 @@ def test_unwritten_output_shows(deterministic: bool) -> None:
     with unwritten_shows(deterministic):
         assert torch.empty(3).isnan().all()
         assert torch.empty_like(torch.zeros(2, 2)).isnan().all()
+        assert torch.zeros(1).new_empty(4).isnan().all()
         assert torch.are_deterministic_algorithms_enabled() == deterministic
     assert not torch.are_deterministic_algorithms_enabled()
 
