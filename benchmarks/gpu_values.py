@@ -208,11 +208,16 @@ def _on_side_stream(case: Case, grad_output: Tensor, device: torch.device) -> No
     assert_within_rounding(case, result, grad_output)
 
 
-def check_apart(backend: str, ops: Sequence[str], device: torch.device, few: bool) -> list[Part]:
-    """`check_op` of some ops in a process of its own, which a wrong access or a hanging kernel ends."""
+def check_apart(
+    backend: str, ops: Sequence[str], device: torch.device, few: bool, one_thread: bool = False
+) -> list[Part]:
+    """`check_op` of some ops in a process of its own, which a wrong access or a hanging kernel ends.
+
+    Beside others it is to have one thread: threads that wait for each other on cores that all of them want get nowhere.
+    """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_parts, args=(sender, backend, ops, device, few))
+    process = context.Process(target=_send_parts, args=(sender, backend, ops, device, few, one_thread))
     process.start()
     sender.close()
     try:
@@ -228,8 +233,10 @@ def check_apart(backend: str, ops: Sequence[str], device: torch.device, few: boo
         process.join()
 
 
-def _send_parts(sender: Connection, backend: str, ops: Sequence[str], device: torch.device, few: bool) -> None:
-    if device.type == "cpu":
+def _send_parts(
+    sender: Connection, backend: str, ops: Sequence[str], device: torch.device, few: bool, one_thread: bool
+) -> None:
+    if one_thread:
         torch.set_num_threads(1)
     try:
         parts = [part for op in ops for part in check_op(backend, op, device, few)]
