@@ -141,7 +141,7 @@ def check_values(
         else:
             checks.append(partial(run_tests, backend, processes))
         for ops in [OPS] if dry_run else [(op,) for op in OPS]:  # a process takes long to start
-            checks.append(partial(check_apart, backend, ops, device, few=dry_run))
+            checks.append(partial(check_apart, backend, ops, device, few=dry_run, one_thread=processes > 1))
     with ThreadPoolExecutor(processes) as pool:
         for done in as_completed([pool.submit(check) for check in checks]):
             add(*done.result())
@@ -149,11 +149,13 @@ def check_values(
 
 
 def run_tests(backend: str, processes: int) -> list[Part]:
-    """The tests of the kernels, on the GPU."""
+    """The tests of the kernels, on the GPU, with one thread where others run beside them."""
     command = [sys.executable, "-m", "pytest", "tests/kernels", "-q"]
     if importlib.util.find_spec("xdist") is not None:
         command += ["--numprocesses", str(max(processes // 2, 1))]
     environment = {**os.environ, "TRYON_KERNELS_TEST_BACKEND": backend}
+    if processes > 1:
+        environment["OMP_NUM_THREADS"] = "1"
     try:
         result = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PYTEST_SECONDS, check=False

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -128,6 +129,11 @@ def launch_seconds(device: torch.device, clock: Clock) -> dict[str, float]:
     return {"alone": alone, "back_to_back": back_to_back(call, BACK_TO_BACK_SECONDS / MOST_BACK_TO_BACK, device)}
 
 
+def ways(name: str) -> tuple[str, str]:
+    """The names of a contender's calls: of plain ones, and of deterministic ones where there are such."""
+    return name, f"{name}_{SAME_BITS}"
+
+
 class Measurement:
     """The rows of a run, with the values that were wrong and with what could not be timed."""
 
@@ -140,13 +146,14 @@ class Measurement:
         self._not_compiling: set[str] = set()
 
     def add(self, case: Case, contenders: dict[str, Operation]) -> None:
-        """Compare a case's contenders with the reference, then time those that were right."""
+        """Compare a case's contenders with the reference, which compiles them, then time those that were right."""
         tensors, output_gradient = tensors_of(case, self.device)
-        calls = {passes: self._calls(contenders, tensors, output_gradient, passes) for passes in PASSES}
+        calls = {passes: self._calls(case, contenders, tensors, output_gradient, passes) for passes in PASSES}
         right = [name for name in contenders if self._is_right(case, name, calls)]
         for passes in PASSES if right else ():
             try:
-                self._time(case, passes, {name: calls[passes][name] for name in right})
+                timed = [way for name in right for way in ways(name) if way in calls[passes]]
+                self._time(case, passes, {way: calls[passes][way] for way in timed})
             except Exception as error:  # the rest of the run is worth having
                 self.notes.append(f"{case}, {passes}: not timed: {first_line(error)}")
 
@@ -173,27 +180,39 @@ class Measurement:
         ]
 
     def _calls(
-        self, contenders: dict[str, Operation], tensors: tuple[Tensor, ...], output_gradient: Tensor, passes: str
+        self,
+        case: Case,
+        contenders: dict[str, Operation],
+        tensors: tuple[Tensor, ...],
+        output_gradient: Tensor,
+        passes: str,
     ) -> dict[str, Call]:
         def call(operation: Operation) -> Callable[[], object]:
             if passes == "forward":
                 return lambda: (forward(operation, tensors),)
             return lambda: forward_and_backward(operation, tensors, output_gradient)
 
-        return {
+        calls = {
             name: Call(call(operation), name if name in self.backends else None)
             for name, operation in contenders.items()
         }
+        if passes != "forward" and case.op in POSITIONED:  # a sampled image's gradient has two ways
+            for name in [name for name in calls if name in self.backends]:
+                _, same_bits = ways(name)
+                calls[same_bits] = replace(calls[name], deterministic=True)
+        return calls
 
     def _is_right(self, case: Case, name: str, calls: dict[str, dict[str, Call]]) -> bool:
         """Whether a contender may be timed; a stock form is the same function in every dtype."""
         ours = name in self.backends
         try:
-            for passes in PASSES:
-                with calls[passes][name].served():
-                    results = calls[passes][name]()
+            for passes, way in product(PASSES, ways(name)):
+                if way not in calls[passes]:
+                    continue
+                with calls[passes][way].served():
+                    results = calls[passes][way]()
                 if ours or case.dtype == torch.float32:
-                    check(case, name, results)
+                    check(case, way, results)
         except Exception as error:
             if ours:
                 self._wrong[name].append(f"{case}: {first_line(error)}")
@@ -207,11 +226,6 @@ class Measurement:
         return True
 
     def _time(self, case: Case, passes: str, calls: dict[str, Call]) -> None:
-        if passes != "forward" and case.op in POSITIONED:  # a sampled image's gradient has two ways
-            calls |= {
-                f"{name}_{SAME_BITS}": replace(calls[name], deterministic=True)
-                for name in calls.keys() & set(self.backends)
-            }
         timings = time_in_turns(dict(calls), self.scale.budget, self.clock)
         repeated = {name: back_to_back(call, timings[name].seconds, self.device) for name, call in calls.items()}
         self.rows.append(self._row(case, passes, timings, repeated))

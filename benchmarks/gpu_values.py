@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -34,6 +32,7 @@ from kernel_inputs import (
     to_device,
     with_dtype,
 )
+from unwritten_memory import unwritten_shows
 
 MOST_SECONDS = 1800  # of one op's checks: then a kernel hangs. Triton's compiler takes most of the time.
 FAILURES_KEPT = 5
@@ -107,27 +106,6 @@ def check_op(backend: str, op: str, device: torch.device, few: bool) -> list[Par
                 if deterministic or op == "correlation":  # its gradients are the same bits in any case
                     parts.append(attempt_all(backend, op, f"same bits, {mode}", _repeated(op, device, few)))
     return parts
-
-
-@contextmanager
-def unwritten_shows(deterministic: bool) -> Iterator[None]:
-    """Fill what torch allocates uninitialised with NaN: by torch's own setting, which only deterministic mode has."""
-    filling = mock.patch.multiple(torch, empty=_filled(torch.empty), empty_like=_filled(torch.empty_like))
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    torch.use_deterministic_algorithms(deterministic)
-    try:
-        with nullcontext() if deterministic else filling:
-            yield
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
-def _filled(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def make_and_fill(*arguments: Any, **options: Any) -> Tensor:
-        made = make(*arguments, **options)
-        return made.fill_(torch.nan) if made.is_floating_point() else made
-
-    return make_and_fill
 
 
 def _values(op: str, device: torch.device, few: bool) -> Attempts:
@@ -230,11 +208,16 @@ def _on_side_stream(case: Case, grad_output: Tensor, device: torch.device) -> No
     assert_within_rounding(case, result, grad_output)
 
 
-def check_apart(backend: str, ops: Sequence[str], device: torch.device, few: bool) -> list[Part]:
-    """`check_op` of some ops in a process of its own, which a wrong access or a hanging kernel ends."""
+def check_apart(
+    backend: str, ops: Sequence[str], device: torch.device, few: bool, one_thread: bool = False
+) -> list[Part]:
+    """`check_op` of some ops in a process of its own, which a wrong access or a hanging kernel ends.
+
+    Beside others it is to have one thread: threads that wait for each other on cores that all of them want get nowhere.
+    """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_parts, args=(sender, backend, ops, device, few))
+    process = context.Process(target=_send_parts, args=(sender, backend, ops, device, few, one_thread))
     process.start()
     sender.close()
     try:
@@ -250,8 +233,10 @@ def check_apart(backend: str, ops: Sequence[str], device: torch.device, few: boo
         process.join()
 
 
-def _send_parts(sender: Connection, backend: str, ops: Sequence[str], device: torch.device, few: bool) -> None:
-    if device.type == "cpu":
+def _send_parts(
+    sender: Connection, backend: str, ops: Sequence[str], device: torch.device, few: bool, one_thread: bool
+) -> None:
+    if one_thread:
         torch.set_num_threads(1)
     try:
         parts = [part for op in ops for part in check_op(backend, op, device, few)]

@@ -112,9 +112,11 @@ def _finite(grid: Tensor, copes: bool) -> Tensor:
 
 
 def _sample(input: Tensor, grid: _Grid, padding_mode: str) -> Tensor:
-    # Torch wants features and positions of one dtype, and positions keep float32.
-    sampled = F.grid_sample(input.to(grid.at.dtype), grid.at, "bilinear", padding_mode, grid.align_corners)
-    return sampled.to(input.dtype)
+    wide = input.to(grid.at.dtype)  # torch wants features and positions of one dtype, and positions keep float32
+    if 0 in (*input.shape[:2], *grid.at.shape[1:3]):
+        # No number comes out; zeros are its gradients, which on a GPU torch refuses to make in deterministic mode.
+        return (wide[:, :, :1, :1] * grid.at[:, None, ..., 0]).to(input.dtype)
+    return F.grid_sample(wide, grid.at, "bilinear", padding_mode, grid.align_corners).to(input.dtype)
 
 
 def _sample_backward(
@@ -128,6 +130,9 @@ def _sample_backward(
 ) -> Tensor:
     """The image's gradient; that of the positions is written."""
     grad_input, wide = new_gradient(input, input_needed), grid.at.dtype
+    if grad_output.numel() == 0:  # torch refuses this too
+        grad_positions.zero_()
+        return grad_input.zero_()
     how = (BILINEAR, PADDINGS[padding_mode], grid.align_corners, (input_needed, positions_needed))
     made, grad_grid = torch.ops.aten.grid_sampler_2d_backward(grad_output.to(wide), input.to(wide), grid.at, *how)
     if positions_needed:

@@ -139,7 +139,7 @@ def train_step(stage: Stage, optimiser: Adam, sample: Sample, second_half: bool)
     stage.zero_grad()
     sum(losses.values()).backward()
     optimiser.step()
-    return losses
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
 def _both_networks(warp_network: WarpNetwork, generator: Generator) -> Groups:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from benchmarks.inputs import DTYPES, OPS, PASSES, Case, cases
 from benchmarks.machine import Limits
 from benchmarks.operations import OURS
 from benchmarks.results import read_table
+from benchmarks.timing import SLOW
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -78,6 +80,32 @@ def test_what_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("cpp_ms" not in row and row["stock_ms"] > 0 for row in measured.rows)
 
 
+@pytest.mark.parametrize("off", [0.0, 0.1])
+def test_deterministic_calls_are_compared_and_compiled_before_they_are_timed(
+    off: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, times = OURS["warp"], []
+
+    def slow_at_first(input: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+        if not torch.are_deterministic_algorithms_enabled():
+            return right(input, flow)
+        time.sleep(0 if times else SLOW)
+        times.append(time.perf_counter())
+        return right(input, flow) + off
+
+    monkeypatch.setitem(OURS, "warp", slow_at_first)
+    measured = Measurement(["cpp"], CPU, host_clock, IN_DRY_RUN, LIMITS)
+    measured.add(CASE, measured.contenders(CASE, lambda *_: True, with_compiled=False))
+    _, both = measured.rows
+    if off:
+        (part,) = measured.parts()
+        assert "output of cpp_same_bits is off by 0.1" in part.first_failures[0]
+        assert not {"cpp_ms", "cpp_same_bits_ms"} & both.keys()
+    else:
+        assert both["cpp_same_bits_ms"] < 1e3 * SLOW
+        assert both["cpp_same_bits_calls"] > 1
+
+
 def test_what_torch_cannot_compile_is_noted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def not_compiling(*_: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("no compiler\nmore of it")
@@ -116,6 +144,7 @@ def test_unwritten_output_shows(deterministic: bool) -> None:
     with unwritten_shows(deterministic):
         assert torch.empty(3).isnan().all()
         assert torch.empty_like(torch.zeros(2, 2)).isnan().all()
+        assert torch.zeros(1).new_empty(4).isnan().all()
         assert torch.are_deterministic_algorithms_enabled() == deterministic
     assert not torch.are_deterministic_algorithms_enabled()
 

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
-from kernel_inputs import COMPILED, DEVICE, SIMULATED
+from kernel_inputs import COMPILED, DEVICE, SIMULATED, adds_in_any_order
+from unwritten_memory import unwritten_shows
 
 import tryon_kernels as tk
 from tryon_kernels.backends import serving
@@ -22,14 +22,11 @@ settings.load_profile("quick")  # another: --hypothesis-profile=fuzz
 
 
 @pytest.fixture(autouse=True)
-def uninitialised_memory_is_nan() -> Iterator[None]:
-    """Fill what `torch.empty` gives with NaN, in the kernels too, so that an unwritten element shows."""
-    filled = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.utils.deterministic.fill_uninitialized_memory = filled
+def uninitialised_memory_is_nan(request: pytest.FixtureRequest) -> Iterator[None]:
+    """So that an unwritten element shows."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    with unwritten_shows(deterministic=not adds_in_any_order(parameters.get("backend"))):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,17 @@ SIMULATED = INTERPRETED or HOST_RUN
 BACKENDS = (COMPILED,) if SIMULATED else ("eager", "stock", COMPILED)
 CPU_LIBRARY = f"concerns the CPU library, and {COMPILED} is tested"  # why a test is skipped
 
+
+def adds_in_any_order(backend: str | None) -> bool:
+    """Does a backend add up a sampled map's gradient as threads come? Stock torch on a GPU does."""
+    return backend == "stock" and DEVICE.type == "cuda"
+
+
+def between_orders(backend: str, terms: int, size: float) -> float:
+    """How far a backend's float64 sums of so many terms, together of this size, may be apart from time to time."""
+    return 2 * terms * torch.finfo(torch.float64).eps * size if adds_in_any_order(backend) else 0.0
+
+
 UNSURE_SIGN = 0.01  # in bfloat16 a mean of products of numbers in (-1, 1), rounded first, is closer than this
 
 

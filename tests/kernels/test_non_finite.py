@@ -149,7 +149,10 @@ def test_a_warped_correlation_samples_far_positions_as_grid_sample_does(
         composed = run(separate, (first, second, grid))
     assert fused.output.isfinite().all()
     assert not fused.gradients[2][0, 0, :, axis].any()
-    torch.testing.assert_close(fused.output, composed.output, rtol=0, atol=0)
+    # Stock torch's own sampled map is contiguous, and on a GPU torch adds the channels of each layout in another order:
+    # sums of products of numbers in (-1, 1), each off by count * eps / 2 in the mean, which is rounded once more.
+    rounding = (first.shape[1] + 1) * torch.finfo(torch.float32).eps if backend == "stock" else 0
+    torch.testing.assert_close(fused.output, composed.output, rtol=0, atol=rounding)
     torch.testing.assert_close(fused.gradients, composed.gradients)
 
 

@@ -10,6 +10,7 @@ from kernel_inputs import (
     LAYOUTS,
     OPS,
     Case,
+    between_orders,
     features,
     run,
     sample_inputs,
@@ -85,7 +86,10 @@ def test_an_image_that_is_both_contiguous_and_channels_last_counts_as_contiguous
 def test_gradients_are_derivatives(case: Case, backend: str) -> None:
     leaves = tuple(to_device(tensor).detach().requires_grad_() for tensor in case.tensors)
     with tk.use_backend(backend):
-        assert torch.autograd.gradcheck(case.public, leaves, fast_mode=True)
+        outputs = case.public(*leaves).numel()
+        # Each output adds to four terms at most; gradcheck draws their gradients with a norm of 1.
+        tolerance = between_orders(backend, terms=4 * outputs, size=outputs**0.5)
+        assert torch.autograd.gradcheck(case.public, leaves, fast_mode=True, nondet_tol=tolerance)
 
 
 @pytest.mark.parametrize("case", CHOSEN[::2], ids=str)

@@ -11,8 +11,10 @@ from itertools import product
 import pytest
 import torch
 from kernel_inputs import BACKENDS, CPU, DTYPES, LAYOUTS, OPS, Case, features, run, with_dtype
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import tryon_kernels as tk
+from tryon_kernels import stock
 
 NAMES = ("batch", "channels", "height", "width")
 SIZES = ((0, 2), (0, 3, 16), (0, 4), (0, 5))  # few channels, and whole vectors of them
@@ -51,6 +53,30 @@ def test_values_and_gradients_are_the_references(
         assert torch.equal(result.output, expected.output)
         assert all(map(torch.equal, result.gradients, expected.gradients))
         assert [gradient.dtype for gradient in result.gradients] == [tensor.dtype for tensor in case.tensors]
+
+
+class Refusing(TorchDispatchMode):
+    """As torch on a GPU, which with `use_deterministic_algorithms` refuses this gradient, were it of nothing."""
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        assert operation is not torch.ops.aten.grid_sampler_2d_backward.default
+        return operation(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("shape", SHAPES, ids=label)
+@pytest.mark.parametrize("op", [op for op in OPS if op != "correlation"])
+def test_torch_is_not_asked_for_the_gradients_of_nothing(op: str, shape: tuple[int, ...], layout: str) -> None:
+    case = case_of(op, shape).mapped(LAYOUTS[layout])
+    expected = run(case.reference, case.tensors, device=CPU)
+    with Refusing(), tk.use_backend("stock"):
+        result = run(case.public, case.tensors, device=CPU)
+        signs = (expected.output,) if op == "warp_correlation" else ()
+        needed = (True for _ in case.tensors)
+        backward = stock.implementation(f"{op}_backward")
+        of_the_op = backward(expected.output, *case.tensors, *signs, *case.options, *needed)
+    for made in (result.gradients, of_the_op):
+        assert all(map(torch.equal, made, expected.gradients))
 
 
 IMAGE_WITHOUT: dict[str, Callable[[], torch.Tensor]] = {
