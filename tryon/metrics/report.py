@@ -30,7 +30,7 @@ def report(
         **comparison.conditions(),
         "figures": comparison.figures() | {name: score for name, score in known.items() if score is not None},
         "versions": {
-            "python": platform.pythoninstalled_version(),
+            "python": platform.python_version(),
             **{name: installed_version(name) for name in PACKAGES},
         },
         "each": [
