@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from benchmarks.gpu_timing import (
     measure_limits,
 )
 from benchmarks.gpu_values import FAILURES_KEPT, Part, check_apart, failing
-from benchmarks.inputs import DTYPES, OPS, Case, cases
+from benchmarks.inputs import BATCHES, DTYPES, OPS, Case, cases
 from tryon_kernels.availability import missing
 from tryon_kernels.gpu.choice import NAMES
 
@@ -71,7 +71,8 @@ def main() -> int:
     if given.no_timing:
         say("timing: skipped: --no-timing")
     else:
-        measure(measured, parts, dry_run, with_compiled=not (dry_run or given.no_compile))
+        asked = [case for case in timed_cases(dry_run, given.dtype or DTYPES) if case.batch in (given.batch or BATCHES)]
+        measure(measured, parts, asked, with_compiled=not (dry_run or given.no_compile))
     parts += measured.parts()
     header |= {
         "timing": "wall clock" if dry_run else "CUDA events, medians of calls in turns, L2 cache flushed before each",
@@ -92,6 +93,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help=f"folder of the file (default: {RESULTS.relative_to(ROOT)})")
     parser.add_argument("--processes", type=int, default=default_processes(), help="checks at a time (%(default)s)")
     parser.add_argument("--no-pytest", action="store_true", help="leave out the tests of the kernels")
+    parser.add_argument("--dtype", choices=DTYPES, action="append", help="time these only (default: all)")
+    parser.add_argument("--batch", type=int, choices=BATCHES, action="append", help="time these only (default: all)")
     parser.add_argument("--no-timing", action="store_true", help="check values only")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile, which takes minutes")
     given = parser.parse_args()
@@ -178,21 +181,21 @@ def part_of_pytest(backend: str, output: str, status: int) -> Part:
     return Part(backend, "all", "pytest", passed, failed, tuple(failures))
 
 
-def measure(measured: Measurement, parts: Sequence[Part], dry_run: bool, with_compiled: bool) -> None:
-    """Time every case; of our kernels those of ops whose values were right."""
+def measure(measured: Measurement, parts: Sequence[Part], asked: Sequence[Case], with_compiled: bool) -> None:
+    """Time the cases; of our kernels those of ops whose values were right."""
     wrong = {(part.backend, part.op) for part in parts if part.failed and part.op in OPS}
     measured.notes += [f"{op} of {backend} is not timed, for its values are wrong" for backend, op in sorted(wrong)]
     before: tuple[object, ...] = ()
-    for case in timed_cases(dry_run):
+    for case in asked:
         if before != (before := (case.op, case.channels, case.height, case.width)):
             say(f"timing {case.op} of {case.channels}x{case.height}x{case.width}")
         contenders = measured.contenders(case, lambda *backend_and_op: backend_and_op not in wrong, with_compiled)
         measured.add(case, contenders)
 
 
-def timed_cases(dry_run: bool) -> list[Case]:
-    """The cases of the benchmarks, in all dtypes that a GPU computes with."""
-    return cases(DTYPES, pyramid=[(8, 6)], channels=8, images=[(16, 12)]) if dry_run else cases(DTYPES)
+def timed_cases(dry_run: bool, dtypes: Iterable[str]) -> list[Case]:
+    """The cases of the benchmarks, in dtypes that a GPU computes with."""
+    return cases(dtypes, pyramid=[(8, 6)], channels=8, images=[(16, 12)]) if dry_run else cases(dtypes)
 
 
 def conclude(
