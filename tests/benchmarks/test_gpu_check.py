@@ -5,12 +5,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
 from benchmarks import gpu_results
-from benchmarks.gpu_check import part_of_pytest
+from benchmarks.gpu_check import part_of_pytest, run_tests
 from benchmarks.gpu_timing import IN_DRY_RUN, Measurement, host_clock
 from benchmarks.gpu_values import attempt_all, check_apart, unwritten_shows
 from benchmarks.inputs import DTYPES, OPS, PASSES, Case, cases
@@ -137,6 +138,17 @@ def test_checks_that_raise_fail_the_ops_they_were_for() -> None:
     (part,) = check_apart("slow", ["warp"], CPU, few=True)
     assert (part.backend, part.op, part.failed) == ("slow", "warp", 1)
     assert "expected one of auto, stock, eager" in part.first_failures[0]
+
+
+@pytest.mark.parametrize(("processes", "threads"), [(12, "1"), (1, "7")])
+def test_what_runs_beside_others_has_one_thread(processes: int, threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with mock.patch.object(
+        subprocess, "run", return_value=mock.Mock(stdout="1 passed", stderr="", returncode=0)
+    ) as run:
+        (part,) = run_tests("cuda", processes)
+    assert part.passed == 1
+    assert run.call_args.kwargs["env"]["OMP_NUM_THREADS"] == threads
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
