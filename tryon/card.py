@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tryon.data.images import format_size
 from tryon.errors import InputError
 from tryon.files import whole_file
+from tryon.versions import installed_version
 from tryon.weights import RECORD_FILE, ModelRecord, read_record
 
 CARD_FILE = "README.md"
@@ -181,7 +181,7 @@ The code is Apache-2.0. These weights come under the terms of the data that they
 not know: whoever publishes them adds a `license` to the lines above. Pictures of people are personal: ask them.
 What a model has not seen in training, as other poses, garments and backgrounds, it dresses worse.
 
-Card of tryon-kernels {version("tryon-kernels")}.
+Card of tryon-kernels {installed_version("tryon-kernels") or "from a checkout"}.
 """
 
 

@@ -75,8 +75,9 @@ def _pixels(count: int, height: int) -> int:
 
 
 def _parts_mask(densepose: Tensor, parts: tuple[int, ...]) -> Tensor:
-    chosen = torch.tensor([float(part in parts) for part in range(DENSEPOSE_PARTS)], device=densepose.device)
-    return chosen[densepose].unsqueeze(1)
+    # Comparisons with plain numbers: a table of them would be copied from the host, which waits for the GPU.
+    chosen = sum((densepose == part for part in parts), start=torch.zeros_like(densepose, dtype=torch.bool))
+    return chosen.float().unsqueeze(1)
 
 
 def preserved_region(person: Person, *, keep_background: bool = False) -> Tensor:

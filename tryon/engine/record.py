@@ -8,7 +8,6 @@ import platform
 import shlex
 import sys
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tryon.config import TrainConfig
 from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
 from tryon.distributed import processes
+from tryon.versions import installed_version
 
 RUN_FILE = "run.json"
 _CPU_FACTS = Path("/proc/cpuinfo")
@@ -45,14 +45,6 @@ def versions_and_machine(device: str) -> dict[str, Any]:
         "tryon_kernels": installed_version("tryon-kernels"),
         "machine": _machine(device),
     }
-
-
-def installed_version(package: str) -> str | None:
-    """None for one that is not there, or is used from a checkout."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def data_hash(folder: TryOnFolder | Fakes) -> str:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tryon.files import whole_file
 from tryon.models import TryOnModel
 from tryon.networks.blocks import SIZE_MULTIPLE, padded_size
 from tryon.networks.frozen import fold_batch_norms
+from tryon.versions import installed_version
 from tryon.weights import load_model
 from tryon_kernels.onnx import EXTRA, translation_table
 
@@ -106,7 +106,7 @@ def export_student(
     fold_batch_norms(student)
     smallest = size or padded_size(*record.size)
     rounding = _round_weights(student, smallest) if half else 0.0
-    about = ExportRecord(record, size, half, version("tryon-kernels"))
+    about = ExportRecord(record, size, half, installed_version("tryon-kernels") or "a checkout")
     larger = [] if size else [(smallest[0] + SIZE_MULTIPLE, smallest[1] + 2 * SIZE_MULTIPLE)]
     data = onnx_bytes(student, about, smallest, opset)
     differences = compared(data, student, [smallest, *larger])

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tryon.engine.record import installed_version
 from tryon.files import sha256_of
 from tryon.metrics.comparison import PARTS, Comparison
 from tryon.metrics.evaluation import Evaluation
+from tryon.versions import installed_version
 
 FORMAT = 1
 OF_MODELS = ("end_point_error", "mask_overlap", "skin_error", "kept_error")

@@ -110,6 +110,7 @@ def test_a_relu_is_computed_with_its_convolution_where_cudnn_is(
     dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a GPU cuDNN itself, elsewhere a stand-in for its op; another activation stays where it is."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     device, calls = "cuda", list[Tensor]()
     if not torch.cuda.is_available():
         device = "cpu"
