@@ -24,10 +24,11 @@ HALVES = torch.float16, torch.bfloat16
 CALLS = [
     Call(name, dtype, target) for name in KERNELS for dtype in (torch.float32, *HALVES) for target in TARGETS
 ]  # fmt: skip
-# Float64; and what differs less between GPUs: maps in planes, and a correlation without leaky ReLU.
+# Float64; and what differs less between GPUs: maps in planes, photos, and a correlation without leaky ReLU.
 OTHER_TARGETS = ALWAYS = ("sm_80", "gfx942")
 OTHER_CALLS = [
     *(Call(name, torch.bfloat16, target, planes=True) for name in KERNELS for target in OTHER_TARGETS),
+    *(Call(n, torch.float32, target, channels=3) for n in KERNELS if "sample" in n for target in OTHER_TARGETS),
     *(Call(name, torch.float64, target) for name in KERNELS for target in TARGETS),
     *(Call(n, torch.float32, target, leaky=False) for n in KERNELS if "corr" in n for target in OTHER_TARGETS),
 ]
@@ -84,7 +85,7 @@ def check_instructions(call: Call, code: Code) -> None:
         assert re.search(matrix_instruction(call), code.text)
     adding = call.name == "sample, gradient of input"
     assert ("atomic" in code.types) == adding  # all else is the same bits each time
-    reads_numbers = call.planes or adding or call.name == "sample, cells of positions"
+    reads_numbers = call.planes or call.channels == 3 or adding or call.name == "sample, cells of positions"
     if not reads_numbers:
         assert re.search(r"LDG(STS)?\.E\.(\w+\.)*128" if nvidia else "global_load_dwordx4", code.text)
     if "correlation" in call.name and not call.planes and nvidia:
@@ -100,6 +101,13 @@ def matrix_instruction(call: Call) -> str:
     if call.dtype in HALVES:  # the widest of Hopper and of Blackwell's data centres
         return {"sm_90": "HGMMA", "sm_100": "UTCHMMA"}.get(call.target, "HMMA")
     return r"HMMA\.\d+\.F32\.TF32"
+
+
+@pytest.mark.parametrize("name", ["sample", "sample, gradient of positions", "sample, gradient of input"])
+@pytest.mark.parametrize("how", [{"planes": True}, {"channels": 3}], ids=["planes", "photos"])
+def test_a_thread_that_samples_planes_or_a_photo_keeps_its_pixel(name: str, how: dict[str, Any]) -> None:
+    # What is handed from thread to thread goes through shared memory.
+    assert compiled(Call(name, torch.float32, "sm_90", **how)).shared_bytes == 0
 
 
 def test_sizes_and_factors_that_only_change_values_compile_nothing_anew() -> None:

@@ -56,7 +56,7 @@ KERNELS = {
 
 @dataclass(frozen=True)
 class Call:
-    """What a kernel is compiled for: maps of `CHANNELS` channels, which lie together or in planes."""
+    """What a kernel is compiled for: maps of some channels, which lie together or in planes."""
 
     name: str
     dtype: torch.dtype
@@ -64,11 +64,13 @@ class Call:
     planes: bool = False
     leaky: bool = True
     one_pixel: bool = False
+    channels: int = CHANNELS
 
     def __str__(self) -> str:
         layout, slope = "planes" if self.planes else "channels_last", "leaky" if self.leaky else "plain"
         size = "-one pixel" if self.one_pixel else ""
-        return f"{self.name}-{DTYPES[self.dtype]}-{self.target}-{layout}-{slope}{size}"
+        few = "" if self.channels == CHANNELS else f"-{self.channels} channels"
+        return f"{self.name}-{DTYPES[self.dtype]}-{self.target}-{layout}-{slope}{size}{few}"
 
     @property
     def wide(self) -> str:
@@ -85,7 +87,7 @@ class Call:
         if "distance" in self.name:
             return SampleTile(DISTANCES, 1, WARPS)
         layout = torch.contiguous_format if self.planes else torch.channels_last
-        features = torch.empty(1, CHANNELS, 2, 2, dtype=self.dtype, device="meta").to(memory_format=layout)
+        features = torch.empty(1, self.channels, 2, 2, dtype=self.dtype, device="meta").to(memory_format=layout)
         family = FAMILIES[self.target]
         if "correlation" in self.name:
             gradient = "gradient" in self.name
@@ -123,6 +125,8 @@ def compiled(call: Call) -> Code:
     signature = {argument: "constexpr" if argument in constants else types[argument] for argument in types}
     # As at a call: pointers of torch's tensors are multiples of 16, and so are most strides that are looked at.
     unaligned = {parameter.num for parameter in kernel.params if parameter.do_not_specialize_on_alignment}
+    if call.channels % 16:
+        unaligned |= {p.num for p in kernel.params if p.name == "channels" or p.name.endswith(("_n", "_y", "_x"))}
     attributes = {
         (index,): [["tt.divisibility", 16]]
         for index, (argument, kind) in enumerate(signature.items())
@@ -155,7 +159,7 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
     if "correlation" in call.name:
         constants |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "DOWN": tile.down, "ACROSS": tile.across}
     else:
-        constants["PIXELS"] = tile.pixels
+        constants |= {"PIXELS": tile.pixels, "STEPS": tile.steps}
     # Triton makes a constant of each argument that is 1: the stride along which numbers lie together, and sizes.
     constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
     if call.one_pixel:

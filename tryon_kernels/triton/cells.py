@@ -15,7 +15,7 @@ from torch import Tensor
 from tryon_kernels.gpu import kernels
 from tryon_kernels.triton.positions import read_position
 from tryon_kernels.triton.sample import sum_type
-from tryon_kernels.triton.tiles import Family, SampleTile, sample_tile
+from tryon_kernels.triton.tiles import FEW, Family, SampleTile, sample_tile
 
 _CHUNK = tl.constexpr(kernels.CHUNK)  # as Triton wants constants
 CELL_TILE = SampleTile(pixels=256, channels=1, warps=4)
@@ -164,13 +164,14 @@ def _sum_cells(
 
 def chunk_tile(grad_output: Tensor) -> SampleTile:
     """A chunk, and the channels of a program that adds it up: at most 16 numbers a thread."""
-    return SampleTile(kernels.CHUNK, 32 if grad_output.stride(1) == 1 else 4, warps=4)
+    together = grad_output.stride(1) == 1 and grad_output.shape[1] >= FEW
+    return SampleTile(kernels.CHUNK, 32 if together else 4, warps=4)
 
 
 def gradient_tile(gradient: Tensor, family: Family | None = None) -> SampleTile:
     """A program's pixels and channels: a thread has one pixel, whose four cells take registers, and 16 bytes."""
     tile = sample_tile(gradient, family=family)
-    return replace(tile, channels=min(tile.channels, 128 // gradient.element_size()))
+    return replace(tile, channels=min(tile.channels * tile.steps, 128 // gradient.element_size()), steps=1)
 
 
 def find_cells(
@@ -203,8 +204,7 @@ def sum_cells(
     """See `tryon_kernels.gpu.kernels`."""
     tile = gradient_tile(gradient)
     count, channels, *size = gradient.shape
-    grid = (triton.cdiv(size[0] * size[1], tile.pixels), triton.cdiv(channels, tile.channels), count)
-    _sum_cells[grid](
+    _sum_cells[tile.grid(size[0] * size[1], channels, count)](
         grad_output, starts, fractions, places, sums, gradient, channels, *size, *grad_output.stride(),
         *gradient.stride(), sum_type(gradient), tile.pixels, tile.channels, num_warps=tile.warps,
     )  # fmt: skip

@@ -14,11 +14,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SampleTile:
-    """Output pixels and channels of one program, and the warps that share them."""
+    """Output pixels and channels of one program, the warps that share them, and how often it takes so many channels."""
 
     pixels: int
     channels: int
     warps: int
+    steps: int = 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What the kernels are compiled for."""
+        return self.pixels, self.channels, self.steps
+
+    def grid(self, pixels: int, channels: int, images: int) -> tuple[int, int, int]:
+        """Programs."""
+        return -(-pixels // self.pixels), -(-channels // (self.channels * self.steps)), images
 
 
 @dataclass(frozen=True)
@@ -78,9 +88,10 @@ _TOGETHER = 64
 # Adding to four taps by atomic operations takes many registers a number.
 _ADDED = 32
 _PIXELS = 16
-# Planes: a warp along pixels, so that neighbours' taps share lines; a few planes for each position. Likewise few
-# channels that lie together, a photo's say: of 64 most would not be there.
-_PLANES = SampleTile(pixels=128, channels=4, warps=4)
+# Planes: a warp along pixels, so that neighbours' taps share lines. A thread has a pixel and goes through a few planes:
+# beside one another, 128 x 4, they make Triton hand each tap's place from thread to thread. Likewise few channels that
+# lie together, a photo's say: of 64 most would not be there.
+_PLANE_PIXELS, _PLANES = 128, 4
 FEW = 16
 
 # Correlation: 8 x 8 centres are the 64 rows of Hopper's and Blackwell's widest matrix instructions, and what a tile
@@ -126,12 +137,13 @@ def multiprocessors(device: torch.device) -> int:
 
 def sample_tile(input: Tensor, adding: bool = False, family: Family | None = None) -> SampleTile:
     """The tile for images like this; `adding` to them by atomic operations, or reading them."""
+    warps = (family or family_of(input.device)).warps
     if input.stride(1) != 1 or input.shape[1] < FEW:
-        return _PLANES
+        return SampleTile(_PLANE_PIXELS, 1, warps, steps=_PLANES)
     channels = _ADDED if adding else _TOGETHER
     if input.dtype == torch.float64:
         channels //= 2
-    return SampleTile(_PIXELS, channels, (family or family_of(input.device)).warps)
+    return SampleTile(_PIXELS, channels, warps)
 
 
 def volume_tile(features: Tensor, family: Family | None = None) -> CorrelationTile:
