@@ -1,7 +1,7 @@
 """Which kernels serve a call on a GPU where both are there.
 
-None of this has been measured on a GPU yet: the reasons are what the kernels' machine code and their bytes and
-operations on paper say (docs/gpu.md).
+Where calls are timed, times decide instead (`selection.py`). The reasons are what machine code, bytes and operations on
+paper say, and what an H200 showed (docs/gpu.md).
 """
 
 from __future__ import annotations
