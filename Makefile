@@ -26,7 +26,7 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
     LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo docs test test-packages test-packaging wheel sdist triton cuda cuda-sanitize gpu-check benchmark fuzz \
+.PHONY: help demo docs prove test test-packages test-packaging wheel sdist triton cuda cuda-sanitize gpu-check benchmark fuzz \
     large more extras page-runtime isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects \
     check thorough clean
 
@@ -46,6 +46,7 @@ help:
 	@echo 'make fuzz   4,500 drawn cases against the references; make large: tensors of more than 2^31 elements'
 	@echo 'make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer; sanitize-each: values with'
 	@echo '               every other instruction set too'
+	@echo 'make prove     all of the kernels'"'"' own tests, and note what they passed on, so that CI need not run them'
 	@echo 'make threads   the kernels in two threads under ThreadSanitizer'
 	@echo 'make mutants   change the code in one place after the other, and see that a test notices; MUTANTS names some'
 	@echo 'make aarch64   cross-compile the kernels and check them under qemu-aarch64'
@@ -76,8 +77,11 @@ for_other_isas = $(BIN)/python -m tryon_kernels --variants | tail -n +2 | grep -
 
 # What a file's tests share, as a compiled kernel or a trained model, is made once: a file is one process's.
 test: test-packages test-packaging
+# Of what is packed, what other files than the kernels' decide.
+OF_ANY_FILE := $(addprefix tests/packaging/test_,docs.py proven.py sdist.py::test_the_source_distribution_holds_what_its_documents_name \
+    sdist.py::test_the_source_distribution_holds_every_file_of_the_repository)
 test-packages: $(VENV)/.tested
-	$(PYTEST) --dist loadfile $(OF_ANY_ISA)
+	$(PYTEST) --dist loadfile $(OF_ANY_ISA) $(OF_ANY_FILE)
 	$(PYTEST) $(OF_EACH_ISA)
 	$(call for_other_isas,$(PYTEST) --numprocesses 0 $(OF_EACH_ISA) $(COMPILED_ALONE))
 
@@ -220,6 +224,10 @@ cuda-sanitize: $(VENV)/.tested
 	$(BIN)/python -m tests.cuda.host_run.package $(CUDA_SANITIZED) $(SANITIZERS)
 	cd $(CUDA_SANITIZED) && PYTHONPATH=$(abspath $(CUDA_SANITIZED)) ASAN_OPTIONS=detect_leaks=0 \
 	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) --numprocesses 0 $(ORDERED)
+
+# What CI does without while nothing that these depend on has changed since they passed here: commit .ci/proven.json.
+prove: triton cuda sanitize test-packaging
+	$(BIN)/python -m build_support.proven --note
 
 # One change of the code after the other, each of which a test must notice.
 mutants: $(VENV)/.tested
