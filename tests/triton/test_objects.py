@@ -124,6 +124,19 @@ def test_sizes_and_factors_that_only_change_values_compile_nothing_anew() -> Non
         assert specialised(1, 256, 1.0) == specialised(64, 16, 0.0) == specialised(7, 48, 0.1)
 
 
+@pytest.mark.parametrize("name", [name for name in KERNELS if "sample" in name])
+def test_sampling_compiles_once_for_all_sizes_of_maps_and_strides_of_positions(name: str) -> None:
+    kernel = KERNELS[name]
+    bind = create_function_from_signature(kernel.signature, kernel.params, make_backend(TARGETS["sm_80"]))
+
+    def specialised(size: int) -> Any:
+        given = {p.name: 16 for p in kernel.params}
+        sizes = [n for n in given if n.endswith(("height", "width")) or n.startswith("positions_")]
+        return bind(**(given | dict.fromkeys(sizes, size)))[1]
+
+    assert specialised(1) == specialised(7) == specialised(64)
+
+
 @pytest.mark.parametrize("name", [name for name in KERNELS if "sample" not in name])
 def test_float64_is_computed_in_nothing_less(name: str) -> None:
     # A number of Python's that is an argument of a kernel would be a float32 there.

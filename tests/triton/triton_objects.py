@@ -124,7 +124,7 @@ def compiled(call: Call) -> Code:
     types = {argument: _type(argument, call) for argument in kernel.arg_names}
     signature = {argument: "constexpr" if argument in constants else types[argument] for argument in types}
     # As at a call: pointers of torch's tensors are multiples of 16, and so are most strides that are looked at.
-    unaligned = {parameter.num for parameter in kernel.params if parameter.do_not_specialize_on_alignment}
+    unaligned = {p.num for p in kernel.params if p.do_not_specialize or p.do_not_specialize_on_alignment}
     if call.channels % 16:
         unaligned |= {p.num for p in kernel.params if p.name == "channels" or p.name.endswith(("_n", "_y", "_x"))}
     attributes = {
@@ -142,7 +142,8 @@ def compiled(call: Call) -> Code:
 
 
 def _constants(call: Call, tile: Any) -> dict[str, Any]:
-    names = KERNELS[call.name].arg_names
+    kernel = KERNELS[call.name]
+    names, ones = kernel.arg_names, [p.name for p in kernel.params if not p.do_not_specialize]
     constants: dict[str, Any] = {
         "coordinates": 1,
         "border": True,
@@ -161,9 +162,9 @@ def _constants(call: Call, tile: Any) -> dict[str, Any]:
     else:
         constants |= {"PIXELS": tile.pixels, "STEPS": tile.steps}
     # Triton makes a constant of each argument that is 1: the stride along which numbers lie together, and sizes.
-    constants |= {name: 1 for name in names if name.endswith("_x" if call.planes else "_c")}
+    constants |= {name: 1 for name in ones if name.endswith("_x" if call.planes else "_c")}
     if call.one_pixel:
-        constants |= {name: 1 for name in names if name.endswith(("height", "width")) or name in SIZES}
+        constants |= {name: 1 for name in ones if name.endswith(("height", "width")) or name in SIZES}
     return {name: value for name, value in constants.items() if name in names}
 
 

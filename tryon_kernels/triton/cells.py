@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from tryon_kernels.gpu import kernels
-from tryon_kernels.triton.positions import read_position
+from tryon_kernels.triton.positions import UNSPECIALISED, read_position
 from tryon_kernels.triton.sample import sum_type
 from tryon_kernels.triton.tiles import FEW, Family, SampleTile, sample_tile
 
@@ -21,7 +21,7 @@ _CHUNK = tl.constexpr(kernels.CHUNK)  # as Triton wants constants
 CELL_TILE = SampleTile(pixels=256, channels=1, warps=4)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALISED)
 def _find_cells(
     positions, cells, fractions, count, outside, height, width, out_height, out_width,
     positions_n, positions_axis, positions_y, positions_x,
@@ -42,7 +42,7 @@ def _find_cells(
     tl.store(fractions + 2 * pixel + 1, v, mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALISED)
 def _order_samples(
     grad_output, cells, order, fractions, ordered_fractions, places, sums, count, outside, channels, out_height,
     out_width, grad_n, grad_c, grad_y, grad_x, number: tl.constexpr, CHANNELS: tl.constexpr,
@@ -119,7 +119,7 @@ def _read(image, offset, real, channel_offset, channel_real):
     return tl.load(image + offset[:, None] + channel_offset[None, :], mask=mask, other=0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALISED)
 def _sum_cells(
     grad_output, starts, fractions, places, sums, gradient, channels, height, width,
     grad_n, grad_c, grad_y, grad_x, to_n, to_c, to_y, to_x,

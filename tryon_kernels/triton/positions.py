@@ -7,6 +7,12 @@ import triton.language as tl
 
 from tryon_kernels.gpu import kernels
 
+# Triton compiles anew for arguments that are 1 or multiples of 16. Of these neither makes the code of sampling better.
+UNSPECIALISED = [
+    *("height", "width", "out_height", "out_width", "count", "outside"),
+    *(f"positions_{axis}" for axis in ("n", "axis", "y", "x")),
+]
+
 # As Triton wants constants.
 PIXEL_OFFSETS = tl.constexpr(kernels.PIXEL_OFFSETS)
 CORNERS_ALIGNED = tl.constexpr(kernels.CORNERS_ALIGNED)

@@ -11,11 +11,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from tryon_kernels.triton.positions import read_position, read_tap
+from tryon_kernels.triton.positions import UNSPECIALISED, read_position, read_tap
 from tryon_kernels.triton.tiles import sample_tile
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALISED)
 def _sample(
     input, positions, output, channels, height, width, out_height, out_width,
     input_n, input_c, input_y, input_x, positions_n, positions_axis, positions_y, positions_x,
@@ -45,7 +45,7 @@ def _sample(
         tl.store(to, total.to(output.dtype.element_ty), mask=real[:, None] & channel_real[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=[*UNSPECIALISED, "to_n", "to_axis", "to_y", "to_x"])
 def _differentiate_positions(
     grad_output, input, positions, grad_positions, channels, height, width, out_height, out_width,
     grad_n, grad_c, grad_y, grad_x, input_n, input_c, input_y, input_x,
@@ -81,7 +81,7 @@ def _differentiate_positions(
     tl.store(to + to_axis, tl.where(y_slope != 0, by_y * y_slope, 0), mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALISED)
 def _differentiate_input(
     grad_output, positions, sums, channels, height, width, out_height, out_width,
     grad_n, grad_c, grad_y, grad_x, positions_n, positions_axis, positions_y, positions_x,
