@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
+
+from tryon.config import TrainConfig
+from tryon.engine import train_stage
 
 BLOCKS = 20
 # A process of its own, for what is asked of the C library holds until the process ends.
@@ -34,3 +41,15 @@ def test_blocks_that_were_freed_are_there_for_the_next_ones() -> None:
     given_back, kept = map(int, result.stdout.split())
     assert given_back == BLOCKS
     assert kept <= BLOCKS // 2
+
+
+def test_a_stage_that_has_ended_leaves_none_of_its_tensors_to_the_next(
+    tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    def tensors() -> int:
+        return sum(isinstance(one, torch.Tensor) for one in gc.get_objects())
+
+    gc.collect()
+    before = tensors()
+    train_stage("tutor-warp", replace(tiny_config, out=tmp_path))
+    assert tensors() <= before

@@ -115,6 +115,8 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
                 make_folder(config.out)
                 held.enter_context(locked(config.out))
             run.train(stop)
+            del run
+            gc.collect()  # weights, optimiser and a graph's memory are in cycles, and the next stage has as much
     return config.out / names[-1]
 
 
