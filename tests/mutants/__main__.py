@@ -17,7 +17,8 @@ from tests.mutants.tree import FAILED, ROOT, BrokenError, Tree
 
 # How each area is built and tested: see `Tree`.
 AREAS = {
-    **dict.fromkeys(("eager", "ops", "losses", "networks", "stages", "pictures", "experiments", "metrics"), "python"),
+    **dict.fromkeys(("eager", "ops", "losses", "networks", "stages", "passes", "pictures"), "python"),
+    **dict.fromkeys(("experiments", "metrics"), "python"),
     **{"triton": "triton", "cpu": "cpu", "cuda": "cuda"},
 }
 

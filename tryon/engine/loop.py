@@ -356,6 +356,7 @@ class _Run:
             with autocast(self.config.precision, self.config.device):
                 self.stage.step(move(next(batches), self.config.device), second_half=True)
 
+        self._end_averaging()
         learning, self.stage.model = self.stage.model, self._saved_model()
         settle_norms(self.stage.model, forward, self.config.settle_norms)
         self.stage.model = learning
