@@ -36,7 +36,8 @@ def tables(results: Results, machine: str, perceptual: str) -> str:
         perceptual: where the perceptual distance's features came from.
     """
     settings = results.settings
-    references = (tutor_at(settings.training_noise), tutor_at(settings.noise_levels[0]), IMITATE)
+    levels = (settings.training_noise, settings.noise_levels[0], settings.noise_levels[-1])
+    references = (*dict.fromkeys(tutor_at(level) for level in levels), IMITATE)
     parts = [_facts(results, machine, perceptual), "#### In short, another's garment", _verdicts(results, references)]
     for kind in KINDS:
         parts += [
