@@ -102,16 +102,23 @@ def _work(parts: Sequence[Part], folder: Path, processes: int) -> None:
 
 def _take(part: Part, folder: Path, at: str) -> bool:
     """Do a part, unless another process does it: whether this one did."""
-    note = folder / PARTS_FOLDER / f"{part.file_name}.json"
-    with held(note.with_suffix(".lock")) as free:
+    with held(_lock_of(part, folder)) as free:
         if not free or part.done():
             return False
+        for other in part.needs:  # whoever did it may still hold its folder
+            with held(_lock_of(other, folder), wait=True):
+                pass
         _log.info("part %s: %s", at, part.name)
         began = time.monotonic()
         part.run()
         seconds = round(time.monotonic() - began, 1)
+        note = folder / PARTS_FOLDER / f"{part.file_name}.json"
         write_json(note, {"name": part.name, "seconds": seconds, "process": f"{platform.node()}:{os.getpid()}"})
     return True
+
+
+def _lock_of(part: Part, folder: Path) -> Path:
+    return folder / PARTS_FOLDER / f"{part.file_name}.lock"
 
 
 @contextmanager
