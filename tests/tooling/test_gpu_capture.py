@@ -12,13 +12,10 @@ from typing import Any
 import pytest
 import torch
 from kernel_inputs import OPS, Case, sample_inputs, with_dtype
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from tests.one_device import META, OnOneDevice, tensors_of
 from tryon_kernels import gpu
 
-META = torch.device("meta")
 CASES = [case for op in OPS for case in sample_inputs(op) if case.tensors[0].numel() > 0][::3]
 
 
@@ -34,20 +31,6 @@ class NotedLaunches:
             self.names.append(name)
 
         return launch
-
-
-class OnOneDevice(TorchDispatchMode):
-    """Refuses an op that takes or makes a tensor elsewhere: a copy from or to the host waits for the GPU."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        results = func(*args, **(kwargs or {}))
-        elsewhere = [t.device for t in tensors_of((args, kwargs, results)) if t.device != META]
-        assert not elsewhere, f"{func} with tensors on {elsewhere}"
-        return results
-
-
-def tensors_of(arguments: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
 
 
 @pytest.fixture(params=[False, True], ids=["any order of sums", "deterministic"])

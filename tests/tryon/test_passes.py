@@ -13,9 +13,8 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from tests.one_device import META, OnOneDevice
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Garment, Person, Sample, move, stack
@@ -24,7 +23,6 @@ from tryon.engine.loop import _Run
 from tryon.engine.passes import WARM_UP, GraphedPass, Passed
 from tryon.stages import STAGES
 
-META = torch.device("meta")
 CALLS = WARM_UP + 3
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -116,20 +114,6 @@ def test_a_batch_is_not_changed_by_those_after_it(graphed: GraphedPass) -> None:
     for batch in batches[WARM_UP + 1 :]:
         graphed(batch)
     assert [float(batch.garment.mask[0]) for batch in batches[WARM_UP + 1 :]] == [WARM_UP + 1, WARM_UP + 2]
-
-
-class OnOneDevice(TorchDispatchMode):
-    """Refuses an op that takes or makes a tensor elsewhere; that reads a number, meta tensors refuse themselves.
-
-    A number put into a part of a tensor goes through one of the host's.
-    """
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func is not torch.ops.aten.scalar_tensor.default, "a number of the host"
-        results = func(*args, **(kwargs or {}))
-        tensors = (leaf for leaf in tree_leaves((args, kwargs, results)) if isinstance(leaf, torch.Tensor))
-        assert all(tensor.device == META for tensor in tensors), f"{func} with tensors of the host"
-        return results
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,7 @@ class GraphedPass:
             return self._warm_up(sample)
         earlier = [(weight, weight.grad) for weight in self.learning if weight.grad is not None]
         if self.graph is None:
-            self._capture(sample)
-            assert self.graph is not None
+            self.graph = self._capture(sample)
         else:
             earlier = [(weight, gradient.clone()) for weight, gradient in earlier]  # may be what is overwritten now
             for own, given in zip(tensors_of(self.sample), tensors_of(sample), strict=True):
@@ -84,7 +83,7 @@ class GraphedPass:
         torch.cuda.current_stream().wait_stream(stream)
         return passed
 
-    def _capture(self, sample: Sample) -> None:
+    def _capture(self, sample: Sample) -> torch.cuda.CUDAGraph:
         """Record the pass; nothing is computed yet."""
         self.sample = sample  # its memory is where later batches are copied to
         for weight in self.learning:
@@ -93,4 +92,4 @@ class GraphedPass:
         with torch.cuda.graph(graph):
             self.passed = self.eager(sample)
         self.gradients = [(weight, weight.grad) for weight in self.learning if weight.grad is not None]
-        self.graph = graph
+        return graph
