@@ -26,7 +26,7 @@ SANITIZING := CXXFLAGS='$(SANITIZERS) -O1 -g1 -Dflatten=unused --param asan-inst
     LDFLAGS='$(SANITIZERS)'
 
 .NOTPARALLEL: # several targets install into the one environment
-.PHONY: help demo docs prove test test-packages test-packaging wheel sdist triton cuda cuda-sanitize gpu-check benchmark fuzz \
+.PHONY: help demo docs prove test test-tryon test-values test-kernels test-packaging wheel sdist triton cuda cuda-sanitize gpu-check benchmark fuzz \
     large more extras page-runtime isas sanitize sanitize-each threads aarch64 mutants lint style types layout objects \
     check thorough clean
 
@@ -67,22 +67,28 @@ OF_EACH_ISA := $(addprefix tests/kernels/test_,values.py non_finite.py zero_size
     feature_distance.py::test_what_is_not_a_number_stays_one_and_has_torchs_derivatives \
     feature_distance.py::test_results_are_the_same_bits_for_any_number_of_threads)
 COMPILED_ALONE := -k "not eager and not stock and not reference_is"
-OF_ANY_ISA := $(filter-out tests/packaging tests/kernels %.py,$(wildcard tests/*)) \
-    $(filter-out $(OF_EACH_ISA),$(wildcard tests/kernels/test_*.py))
+KERNEL_ROOMS := $(addprefix tests/,compat cuda tooling triton)
+OF_ANY_ISA := $(KERNEL_ROOMS) $(filter-out $(OF_EACH_ISA),$(wildcard tests/kernels/test_*.py))
 # A command for each instruction set but the best, side by side; what one says comes in one piece.
 # AVX-512's differ little, so that of them `make test` has the best alone; `make isas` has all.
 ISAS_LEFT_OUT = avx512
 for_other_isas = $(BIN)/python -m tryon_kernels --variants | tail -n +2 | grep --invert-match '$(ISAS_LEFT_OUT)' | xargs --max-procs 0 --replace sh -c \
     'export TRYON_KERNELS_ISA={}; said=$$($(1) 2>&1); status=$$?; printf "kernels for %s\n%s\n" {} "$$said"; exit $$status'
 
-# What a file's tests share, as a compiled kernel or a trained model, is made once: a file is one process's.
-test: test-packages test-packaging
+test: test-tryon test-kernels test-packaging
+# All but the kernels' own. What a file's tests share, as a trained model, is made once: a file is one process's.
 # Of what is packed, what other files than the kernels' decide.
 OF_ANY_FILE := $(addprefix tests/packaging/test_,docs.py proven.py sdist.py::test_the_source_distribution_holds_what_its_documents_name \
     sdist.py::test_the_source_distribution_holds_every_file_of_the_repository)
-test-packages: $(VENV)/.tested
-	$(PYTEST) --dist loadfile $(OF_ANY_ISA) $(OF_ANY_FILE)
+test-tryon: $(VENV)/.tested
+	$(PYTEST) --dist loadfile $(filter-out $(KERNEL_ROOMS) tests/kernels tests/packaging %.py,$(wildcard tests/*)) $(OF_ANY_FILE)
+
+# What the kernels compute with the best instruction set of this CPU.
+test-values: $(VENV)/.tested
 	$(PYTEST) $(OF_EACH_ISA)
+
+test-kernels: test-values
+	$(PYTEST) --dist loadfile $(OF_ANY_ISA)
 	$(call for_other_isas,$(PYTEST) --numprocesses 0 $(OF_EACH_ISA) $(COMPILED_ALONE))
 
 isas: ISAS_LEFT_OUT = none
@@ -226,7 +232,7 @@ cuda-sanitize: $(VENV)/.tested
 	    LD_PRELOAD="$(SANITIZER_LIBRARIES)" HOST_RUN_ORDER=shuffled:1 $(PYTEST) --numprocesses 0 $(ORDERED)
 
 # What CI does without while nothing that these depend on has changed since they passed here: commit .ci/proven.json.
-prove: triton cuda sanitize test-packaging
+prove: test-kernels test-packaging triton cuda sanitize
 	$(BIN)/python -m build_support.proven --note
 
 # One change of the code after the other, each of which a test must notice.

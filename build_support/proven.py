@@ -26,7 +26,7 @@ FILES = (
         "MANIFEST.in",
         "Makefile",
     ),
-    *("tests/kernels", "tests/cuda", "tests/packaging", "tests/interpreter.py"),
+    *(f"tests/{name}" for name in ("compat", "cuda", "kernels", "packaging", "tooling", "triton", "interpreter.py")),
 )
 
 
