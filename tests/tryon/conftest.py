@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,17 @@ def sample(drawn_data: Path) -> Sample:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """A browser of the machine's; none is fetched."""
+def launch_chromium() -> Iterator[Callable[..., Any]]:
+    """Starts a browser of the machine's, with flags; none is fetched."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make extras")
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no chromium on this machine")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield lambda *flags: driver.chromium.launch(executable_path=found, args=["--no-sandbox", *flags])
+
+
+@pytest.fixture(scope="session")
+def chromium(launch_chromium: Callable[..., Any]) -> Iterator[Any]:
+    with launch_chromium() as browser:
         yield browser
-        browser.close()

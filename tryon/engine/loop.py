@@ -6,7 +6,7 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -36,6 +36,7 @@ from tryon.engine.checkpoints import (
     save_checkpoint,
 )
 from tryon.engine.distributed import Step, averaging, check_same, collecting
+from tryon.engine.finite import listed, not_finite
 from tryon.engine.lock import locked
 from tryon.engine.memory import keep_freed_memory
 from tryon.engine.norms import settle_norms
@@ -56,7 +57,6 @@ from tryon.stages import OF_STUDENT, STAGES, Recipe, Stage, StudentWarp, TutorSt
 from tryon.weights import load_state, read_record, save_model, write_json
 
 ADAM_BETAS = (0.5, 0.999)
-NAMES_SHOWN = 3
 
 _log = logging.getLogger(__name__)
 
@@ -200,6 +200,7 @@ class _Run:
             "batch": processes() * config.batch,  # what is normalised together; how many share it is no matter
             "accumulate": config.accumulate,
             "learning_rate": self.learning_rate,
+            "clip_gradients": config.clip_gradients,
             "average": config.average,
             "guidance": config.guidance,
             "surroundings": config.surroundings,
@@ -332,11 +333,13 @@ class _Run:
             if found := [f"{name} {value:g}" for name, value in values.items() if not math.isfinite(value)]:
                 raise self._not_finite("loss", found)
         self.scaler.unscale_(self.optimiser)
-        if found := _not_finite((name, value.grad) for name, value in self.weights):
+        if found := not_finite((name, value.grad) for name, value in self.weights):
             if not may_overflow(self.scaler):
                 raise self._not_finite("gradient", found)
             _log.info("%s: step %d left out, whose gradients overflowed", self.stage.name, self.step + 1)
-        self.scaler.step(self.optimiser)  # leaves it out by itself
+        elif config.clip_gradients is not None:
+            torch.nn.utils.clip_grad_norm_([weight for _, weight in self.weights], config.clip_gradients)
+        self.scaler.step(self.optimiser)  # leaves out what overflowed by itself
         self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.stage.model)
@@ -371,15 +374,15 @@ class _Run:
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
         photos = (self.data.photo_path(self.data.people[person]).name for person, _ in self.draws.at(self.step))
         return TrainingError(
-            f"{self.stage.name}: the {what} of step {self.step + 1} is not finite ({_listed(where)}),"
+            f"{self.stage.name}: the {what} of step {self.step + 1} is not finite ({listed(where)}),"
             f" of {', '.join(photos)}; what was saved before stays"
         )
 
     def _save(self) -> None:
         state = self.stage.model.state_dict()
-        if found := _not_finite(state.items()):
+        if found := not_finite(state.items()):
             raise TrainingError(
-                f"{self.stage.name}: the weights of step {self.step} are not finite ({_listed(found)});"
+                f"{self.stage.name}: the weights of step {self.step} are not finite ({listed(found)});"
                 " what was saved before stays"
             )
         self.watch.sync()
@@ -396,17 +399,3 @@ class _Run:
 
     def _saved_model(self) -> TryOnModel:
         return self.stage.model if self.average is None else self.average.module
-
-
-def _not_finite(tensors: Iterable[tuple[str, Tensor | None]]) -> list[str]:
-    """Names of those that hold an infinite value or NaN."""
-    named = {name: tensor for name, tensor in tensors if tensor is not None and tensor.is_floating_point()}
-    # One look at all values: a norm is not finite where one of them is not, or where their squares overflow.
-    if torch.nn.utils.get_total_norm(named.values()).isfinite():
-        return []
-    return [name for name, tensor in named.items() if not tensor.isfinite().all()]
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

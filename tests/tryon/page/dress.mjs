@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 
 const [folder, path] = process.argv.slice(2);
 const { dress } = await import(pathToFileURL(`${folder}/dressing.js`));
+const { cutOut } = await import(pathToFileURL(`${folder}/garment_mask.js`));
 const job = JSON.parse(readFileSync(path, "utf8"));
 
 function opened({ file, width, height }) {
@@ -23,7 +24,8 @@ async function run(inputs) {
 }
 
 try {
-  const { image, mask } = await dress(run, job.size, opened(job.person), opened(job.garment));
+  const garment = cutOut(opened(job.garment));
+  const [image, mask] = [await dress(run, job.size, opened(job.person), garment), garment.mask];
   writeFileSync(job.image, image.data);
   writeFileSync(job.mask, mask.data);
   for (const [name, file] of Object.entries(job.seen)) writeFileSync(file, seen[name]);

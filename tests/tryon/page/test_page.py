@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -189,3 +189,47 @@ def test_a_result_can_be_saved(visitor: Visitor) -> None:
         visitor.page.click("#save")
     saved = np.asarray(Image.open(download.value.path()).convert("RGB"), dtype=int)
     np.testing.assert_array_equal(saved, visitor.result())
+
+
+@pytest.fixture
+def camera(
+    server: ThreadingHTTPServer, launch_chromium: Callable[..., Any], tmp_path: Path
+) -> Iterator[tuple[Visitor, Image.Image]]:
+    """Someone whose camera sees a drawn person, and what it sees."""
+    people, _ = draw_examples(tmp_path, (480, 360))
+    seen, film = open_image(people[0]), tmp_path / "camera.mjpeg"
+    frame = BytesIO()
+    seen.point(lambda level: 16 + level * 219 / 255).save(frame, "JPEG", quality=95)  # levels of television
+    film.write_bytes(frame.getvalue() * 5)
+    flags = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")
+    with launch_chromium(*flags) as browser:
+        context = browser.new_context(permissions=["camera"])
+        yield Visitor(context, f"http://127.0.0.1:{server.server_address[1]}/"), seen
+
+
+def test_a_camera_is_dressed_until_it_is_stopped(camera: tuple[Visitor, Image.Image]) -> None:
+    visitor, seen = camera
+    page, shown = visitor.page, "Number(document.body.dataset.shown)"
+    page.click("#live")
+    page.wait_for_selector("#person video")
+    page.wait_for_function(f"count => {shown} > count + 2", arg=page.evaluate(shown))
+    assert "pictures a second" in page.inner_text("#rate")
+    picture = page.evaluate("document.querySelector('#before').toDataURL('image/png')")
+    before = Image.open(BytesIO(base64.b64decode(picture.partition(",")[2]))).convert("RGB")
+    assert before.size == seen.size
+    assert np.abs(np.asarray(before, dtype=int) - np.asarray(seen, dtype=int)).mean() < 3  # of a lossy film
+    page.click("#garment .examples button >> nth=2")  # the next pictures have it
+    page.wait_for_function(f"count => {shown} > count + 2", arg=page.evaluate(shown))
+    page.click("#live")
+    assert not page.is_visible("#person video")
+    assert page.evaluate("document.querySelector('#person video').srcObject.active") is False
+    page.click("#person .examples button >> nth=1")
+    page.wait_for_selector(".stage:not(.busy)")
+    assert visitor.refusal() == ""
+
+
+def test_a_camera_that_cannot_be_opened_is_said(visitor: Visitor) -> None:
+    visitor.page.click("#live")
+    visitor.page.wait_for_selector("#refusal:not([hidden])")
+    assert visitor.refusal().startswith("camera: cannot be opened (")
+    assert not visitor.page.is_visible("#person video")

@@ -1,21 +1,19 @@
 // From two pictures to a person dressed. The networks are the ONNX file's; what is around them is that of
 // tryon/inference.py, with the same numbers.
 
-import { cutOut } from "./garment_mask.js";
 import { cut, frameOfGarment, frameOfPerson, garmentTensors, imageOf, onWhite, putBack, resized, tensorOf } from "./pictures.js";
 
 // `run` takes {person, garment, garment_mask} tensors of the networks' size, and gives the file's outputs by name.
-// Pictures are RGBA. Gives {image, photo, mask}: RGB of the person's size, and the garment's mask of its photo's size.
-export async function dress(run, size, person, garment) {
+// The person is RGBA, the garment as `cutOut` gives it. Gives RGB of the person's size.
+export async function dress(run, size, person, { photo: product, mask }) {
   const photo = onWhite(person);
-  const { photo: product, mask } = cutOut(garment);
   const frame = frameOfPerson(photo, size);
   const around = frameOfGarment(mask, size);
   const framed = cut(photo, frame);
   const image = await dressFramed(run, size, framed, cut(product, around), cut(mask, around, 0));
   const result = { ...photo, data: photo.data.slice() };
   putBack(image, result, frame);
-  return { image: result, photo: product, mask };
+  return result;
 }
 
 async function dressFramed(run, size, photo, garment, mask) {

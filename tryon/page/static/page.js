@@ -1,9 +1,11 @@
 // The page: takes two pictures, has the worker dress, shows the result.
 
 const RELOADED = "reloaded to be isolated";
+const LIVE_SIDE = 512; // pixels of a camera's picture: more would show no more of the networks, and slower
 const find = (selector) => document.querySelector(selector);
 const options = new URLSearchParams(location.search);
 const chosen = { person: null, garment: null };
+let garments = 0; // how many have been chosen: the number of the latest
 let latest = 0; // number of the request whose answer is wanted
 let calls = 0;
 const waiting = new Map();
@@ -31,7 +33,7 @@ function ask(task, given) {
   const id = ++calls;
   return new Promise((resolve, reject) => {
     waiting.set(id, { resolve, reject });
-    worker.postMessage({ id, task, ...given });
+    worker.postMessage({ id, task, ...given }, given.person instanceof ImageBitmap ? [given.person] : []);
   });
 }
 
@@ -63,6 +65,7 @@ async function start() {
   document.body.dataset.ready = backend;
   if (chosen.person && chosen.garment) dress();
   else await takeExamples(files);
+  find("#live").disabled = false;
 }
 
 async function takeExamples({ examples }) {
@@ -86,22 +89,24 @@ function offerExamples(name, paths) {
 
 function take(name, file) {
   chosen[name] = file;
+  if (name === "garment") garments++;
+  else camera.stop();
   const [image, drop] = [find(`#${name} img`), find(`#${name} .drop`)];
   URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(file);
   image.hidden = false;
   drop.classList.add("full");
   if (name === "garment") find("#garment canvas").hidden = true;
-  return dress();
+  return camera.stream ? null : dress(); // the camera's next picture has the garment
 }
 
-async function dress() {
-  if (document.body.dataset.ready === undefined || !chosen.person || !chosen.garment) return;
+async function dress(person = chosen.person) {
+  if (document.body.dataset.ready === undefined || !person || !chosen.garment) return;
   const number = ++latest;
-  find(".stage").classList.add("busy");
-  say("");
+  find(".stage").classList.toggle("busy", !camera.stream);
   try {
-    const answer = await ask("dress", { person: chosen.person, garment: chosen.garment });
+    const answer = await ask("dress", { person, garment: { number: garments, file: chosen.garment } });
+    if (number === latest) say("");
     if (number === latest) show(answer);
   } catch (error) {
     if (number !== latest) return;
@@ -112,6 +117,56 @@ async function dress() {
     if (number === latest) find(".stage").classList.remove("busy");
   }
 }
+
+// Dresses what a camera sees, one picture after the other, as quickly as they are done.
+const camera = {
+  stream: null,
+
+  async start() {
+    const video = find("#person video");
+    try {
+      const wanted = { video: { facingMode: "user", width: { ideal: LIVE_SIDE }, height: { ideal: LIVE_SIDE } } };
+      this.stream = await navigator.mediaDevices.getUserMedia(wanted);
+      video.srcObject = this.stream;
+      await video.play();
+    } catch (error) {
+      this.stop();
+      say(`camera: cannot be opened (${error.message})`);
+      return;
+    }
+    this.show(true);
+    const own = this.stream;
+    for (let before = performance.now(); this.stream === own && own.active; ) {
+      await dress(await this.picture(video));
+      await new Promise(requestAnimationFrame); // shown, before the next
+      const now = performance.now();
+      if (this.stream === own) find("#rate").textContent = `${(1000 / (now - before)).toFixed(1)} pictures a second`;
+      before = now;
+    }
+    if (this.stream === own) this.stop(); // the camera was unplugged
+  },
+
+  picture(video) {
+    const scale = Math.min(1, LIVE_SIDE / Math.max(video.videoWidth, video.videoHeight));
+    const [resizeWidth, resizeHeight] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side * scale));
+    return createImageBitmap(video, { resizeWidth, resizeHeight, resizeQuality: "high" });
+  },
+
+  stop() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+    this.show(false);
+  },
+
+  show(on) {
+    find("#person video").hidden = !on;
+    find("#person .drop").classList.toggle("live", on);
+    find("#live").textContent = on ? "Stop the camera" : "Live camera";
+    find("#live").setAttribute("aria-pressed", on);
+    find("#rate").hidden = !on;
+    find("#rate").textContent = "";
+  },
+};
 
 function show({ image, before, garment, networks, all }) {
   paint(find("#after"), image);
@@ -183,6 +238,9 @@ function listen() {
   document.onpaste = (event) => {
     if (event.clipboardData.files.length > 0) take(last, event.clipboardData.files[0]); // where the pointer is
   };
+  find("#live").hidden = !navigator.mediaDevices?.getUserMedia;
+  find("#live").onclick = () => (camera.stream ? camera.stop() : camera.start());
+  document.addEventListener("visibilitychange", () => document.hidden && camera.stop());
   find("#slider").oninput = slide;
   find("#save").onclick = save;
   find("#share").onclick = share;

@@ -1,6 +1,7 @@
 // Beside the page: loads the networks and dresses people, so that the page stays responsive.
 
 import { dress } from "./dressing.js";
+import { cutOut } from "./garment_mask.js";
 import { Refusal } from "./pictures.js";
 
 const LARGEST_SIDE = 1536; // larger photos are reduced to it: a phone's memory is small
@@ -10,6 +11,7 @@ const MOST_THREADS = 8;
 let session = null;
 let tensor = null;
 let about = null;
+let worn = { number: null }; // the garment of the last request, which a camera's next picture has too
 
 self.onmessage = async ({ data: { id, task, ...given } }) => {
   try {
@@ -67,9 +69,11 @@ async function run({ person, garment, garment_mask: mask }) {
   return Object.fromEntries(about.outputs.map((name) => [name, made[name].data]));
 }
 
+// `person` is a file or a picture of a camera, `garment` a file and the number of the choice of it.
 async function dressed({ person, garment }) {
   const began = performance.now();
-  const pictures = [await opened(person, "person"), await opened(garment, "garment")];
+  const photo = await opened(person, "person");
+  if (worn.number !== garment.number) worn = { ...cutOut(await opened(garment.file, "garment")), number: garment.number };
   let networks = 0;
   const timed = async (inputs) => {
     const start = performance.now();
@@ -77,12 +81,12 @@ async function dressed({ person, garment }) {
     networks = performance.now() - start;
     return made;
   };
-  const { image, photo, mask } = await dress(timed, about.size, ...pictures);
-  const answer = { image: shown(image), before: shown(pictures[0]), garment: shown(photo, mask), networks, all: performance.now() - began };
-  return [answer, [answer.image.data.buffer, answer.garment.data.buffer]];
+  const image = shown(await dress(timed, about.size, photo, worn));
+  const answer = { image, before: shown(photo), garment: shown(worn.photo, worn.mask), networks, all: performance.now() - began };
+  return [answer, [answer.image.data.buffer, answer.before.data.buffer, answer.garment.data.buffer]];
 }
 
-// RGBA of a file, upright, no larger than `LARGEST_SIDE`.
+// RGBA of a file or picture, upright, no larger than `LARGEST_SIDE`.
 async function opened(file, name) {
   let bitmap;
   try {
