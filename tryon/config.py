@@ -32,7 +32,6 @@ class TrainConfig:
         batch: samples that a process takes at a time.
         accumulate: batches of a process whose gradients make a step.
         learning_rate: by default the stage's published value.
-        clip_gradients: the largest norm that a step's gradients may have together; larger ones are made as small.
         keep_background: show the tutor's generator the background that stays.
         copy_mask: generators copy from the photo where they need not paint.
         settle_norms: batches over which the batch norms' statistics are taken anew after the last step.
@@ -66,7 +65,6 @@ class TrainConfig:
     batch: int = 4
     accumulate: int = 1
     learning_rate: float | None = None
-    clip_gradients: float | None = None
     keep_background: bool = False
     copy_mask: bool = False
     settle_norms: int = 0
@@ -95,7 +93,7 @@ class TrainConfig:
                 raise InputError(f"{name.replace('_', ' ')}: found {value}, wanted at least 1")
         if self.epochs is not None and self.steps is not None:
             raise InputError(f"steps: found {self.steps} beside epochs {self.epochs}, wanted one of the two")
-        for name in ("width", "learning_rate", "clip_gradients", "checkpoint_minutes"):
+        for name in ("width", "learning_rate", "checkpoint_minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name.replace('_', ' ')}: found {value:g}, wanted a finite number above 0")

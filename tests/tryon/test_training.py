@@ -395,7 +395,6 @@ def damage_file(path: Path, how: str) -> None:
         ({"learning_rate": -1.0}, "learning rate: found -1"),
         ({"learning_rate": math.inf}, "learning rate: found inf"),
         ({"learning_rate": math.nan}, "learning rate: found nan"),
-        ({"clip_gradients": 0.0}, "clip gradients: found 0, wanted a finite number above 0"),
         ({"checkpoint_minutes": 0.0}, "checkpoint minutes: found 0"),
         ({"keep": 0}, "keep: found 0, wanted at least 1"),
         ({"average": 1.0}, "average: found 1, wanted a decay above 0 and below 1"),

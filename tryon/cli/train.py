@@ -37,9 +37,6 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--accumulate", type=int, metavar="K", help="batches whose gradients make a step (default: 1)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="(default: the published rate)")
     parser.add_argument(
-        "--clip-gradients", type=float, metavar="NORM", help="make larger gradients as small (default: none, published)"
-    )
-    parser.add_argument(
         "--keep-background",
         action="store_true",
         help="show the tutor's generator the photo's background, but for what is near garment and arms",

@@ -200,7 +200,6 @@ class _Run:
             "batch": processes() * config.batch,  # what is normalised together; how many share it is no matter
             "accumulate": config.accumulate,
             "learning_rate": self.learning_rate,
-            "clip_gradients": config.clip_gradients,
             "average": config.average,
             "guidance": config.guidance,
             "surroundings": config.surroundings,
@@ -337,9 +336,7 @@ class _Run:
             if not may_overflow(self.scaler):
                 raise self._not_finite("gradient", found)
             _log.info("%s: step %d left out, whose gradients overflowed", self.stage.name, self.step + 1)
-        elif config.clip_gradients is not None:
-            torch.nn.utils.clip_grad_norm_([weight for _, weight in self.weights], config.clip_gradients)
-        self.scaler.step(self.optimiser)  # leaves out what overflowed by itself
+        self.scaler.step(self.optimiser)  # leaves it out by itself
         self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.stage.model)
