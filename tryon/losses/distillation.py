@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from tryon.distributed import processes, summed
 from tryon.networks import AppearanceFlow
-from tryon.networks.blocks import at_least_float32
 
 FEATURE_WEIGHT = 0.04
 FIRST_FLOW_LEVEL = 2  # the two coarsest levels' flows are left to the student
@@ -31,8 +32,9 @@ def feature_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights
     levels = len(student.levels)
     terms = []
     for k, (own, other) in enumerate(zip(student.levels, tutor.levels, strict=True)):
-        difference = at_least_float32(own.condition_features) - at_least_float32(other.condition_features.detach())
-        terms.append(FEATURE_WEIGHT * (levels - k) * _weighted_mean(difference.square(), weights))
+        features = own.condition_features
+        squares = _SquaredDistances.apply(features, other.condition_features.detach())
+        terms.append(FEATURE_WEIGHT * (levels - k) * _weighted_mean(squares, features[0].numel(), weights))
     return torch.stack(terms).sum()
 
 
@@ -44,7 +46,7 @@ def flow_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights: T
             difference = own.sampling_map - other.sampling_map.detach()
             # A norm over numbers that lie apart is twelve times slower.
             distance = torch.linalg.vector_norm(difference.contiguous(memory_format=torch.channels_last), dim=1)
-            terms.append((k + 1) * _weighted_mean(distance, weights))
+            terms.append((k + 1) * _weighted_mean(_sums(distance), distance[0].numel(), weights))
     return torch.stack(terms).sum()
 
 
@@ -59,12 +61,40 @@ def distillation_loss(
     return {name: _TERMS[name](student, tutor, weights) for name in terms}
 
 
-def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean over everything but the batch, then over the samples of weight 1; 0 where there are none.
+class _SquaredDistances(torch.autograd.Function):
+    """Sums of squared differences, N x C x H x W twice to N; the gradient is the first one's.
+
+    Written out, since these are a step's largest maps in float32: what is given is all that is kept, and either way has
+    one map of that size, where torch's record has up to four.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, others: Tensor) -> Tensor:
+        ctx.save_for_backward(features, others)
+        return _sums(_difference(features, others).square_())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        features, others = ctx.saved_tensors
+        return _difference(features, others).mul_(2 * grad.view(-1, 1, 1, 1)).to(features.dtype), None
+
+
+def _difference(features: Tensor, others: Tensor) -> Tensor:
+    """In float32 at least, in memory of its own."""
+    wide = torch.promote_types(features.dtype, torch.float32)
+    return features.to(wide, copy=True).sub_(others)
+
+
+def _sums(values: Tensor) -> Tensor:
+    """Of each sample. The gradient of a mean, and a flattened tensor, would lay channels_last anew."""
+    return values.sum(dim=tuple(range(1, values.dim())))
+
+
+def _weighted_mean(sums: Tensor, numbers: int, weights: Tensor) -> Tensor:
+    """Mean over the numbers of a sample, then over the samples of weight 1; 0 where there are none.
 
     Of several processes' batches this is each one's part: the mean of the parts is that of the joint batch.
     """
     ones = summed(weights.sum()).clamp(min=1) / processes()
-    # A sum, since the gradient of a mean, and a flattened tensor, lay channels_last anew.
-    sums = values.sum(dim=tuple(range(1, values.dim())))
-    return (sums * weights).sum() / (values[0].numel() * ones)
+    return (sums * weights).sum() / (numbers * ones)

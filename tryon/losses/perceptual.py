@@ -24,6 +24,7 @@ LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 STAGE_CHANNELS = (64, 128, 256, 512, 512)
 STAGE_CONVOLUTIONS = (2, 2, 4, 4, 1)  # of the fifth stage only the first is needed
 POOL = 2
+BUSY_PIXELS = 256 * 192  # with so many a sample alone keeps a CPU busy
 TORCHVISION_PREFIX = "features."
 RANDOM_SEED = 19
 
@@ -92,7 +93,8 @@ class PerceptualLoss(nn.Module):
     def distances(self, target: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
         """Loss of each image from one target, whose features are computed once: N x 3 x H x W each, to 0-d each.
 
-        An image's gradient is computed at once, so that no more than one image's features are kept at a time.
+        An image's gradient is computed at once, so that no more than one image's features are kept at a time; on a CPU
+        of no more samples than keep it busy.
         """
         return _Distances.apply(self, target.detach(), *images)
 
@@ -170,21 +172,20 @@ class _Distances(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, loss: PerceptualLoss, target: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
-        target_features = loss.features(target)
-        distances: list[Tensor] = []
-        gradients: list[Tensor | None] = []
-        for image in images:
-            distance, back = loss._distance(image.detach(), target_features)
-            distances.append(distance)
-            if image.requires_grad:
-                gradient = torch.zeros_like(target_features[-1])
-                while back:  # each step lets go of what it kept
-                    gradient = back.pop()(gradient)
-                gradients.append(gradient.to(image.dtype))
-            else:
-                gradients.append(None)
+        distances: list[list[Tensor]] = [[] for _ in images]
+        gradients = [torch.empty_like(image) if image.requires_grad else None for image in images]
+        at_a_time = _samples_at_a_time(target)
+        for first in range(0, len(target), at_a_time):
+            some = slice(first, first + at_a_time)
+            target_features = loss.features(target[some])
+            share = len(target_features[0]) / len(target)
+            for image, gradient, parts in zip(images, gradients, distances, strict=True):
+                distance, back = loss._distance(image.detach()[some], target_features)
+                parts.append(share * distance)
+                if gradient is not None:
+                    gradient[some] = _taken_back(torch.zeros_like(target_features[-1]), back)
         ctx.save_for_backward(*gradients)
-        return tuple(distances)
+        return tuple(torch.stack(parts).sum() for parts in distances)
 
     @staticmethod
     def backward(ctx: Any, *grad_distances: Tensor) -> tuple[Tensor | None, ...]:
@@ -195,6 +196,19 @@ class _Distances(torch.autograd.Function):
             for gradient, grad in zip(ctx.saved_tensors, grad_distances, strict=True)
         )
         return None, None, *gradients
+
+
+def _taken_back(gradient: Tensor, back: list[Back]) -> Tensor:
+    while back:  # each step lets go of what it kept
+        gradient = back.pop()(gradient)
+    return gradient
+
+
+def _samples_at_a_time(images: Tensor) -> int:
+    """Of how many the features are in memory together. A GPU is kept busy by the batch."""
+    if images.device.type != "cpu":
+        return len(images)
+    return max(1, BUSY_PIXELS // (images.shape[2] * images.shape[3]))
 
 
 def _pooled(image: Tensor) -> Tensor:

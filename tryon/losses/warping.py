@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tryon.losses.perceptual import PerceptualLoss
+from tryon.losses.recomputed import recomputed
 from tryon.networks import AppearanceFlow
 from tryon.networks.blocks import pad_to
 from tryon.networks.flow import sample
@@ -77,7 +78,7 @@ def warp_loss(
             "l1": L1_WEIGHT * (k + 1) * F.l1_loss(warped, target),
             "perceptual": PERCEPTUAL_WEIGHT * (k + 1) * perceptual(warped, target),
             "mask": MASK_WEIGHT * (k + 1) * F.l1_loss(warped_mask, region),
-            "smoothness": SMOOTHNESS_WEIGHT * (k + 1) * second_order_smoothness(sampling_map),
+            "smoothness": SMOOTHNESS_WEIGHT * (k + 1) * recomputed(second_order_smoothness, sampling_map),
             "variation": VARIATION_WEIGHT * sum(total_variation(offset) for offset in level.offsets),
         }
         terms = {name: terms[name] + level_terms[name] for name in terms}
