@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import tryon_kernels as tk
 from tryon.networks.blocks import at_least_float32, convolution, scaled_channels
 from tryon.networks.features import ENCODER_CHANNELS, PYRAMID_CHANNELS
+from tryon.networks.remade import remade
 
 CORRELATION_RADIUS = 3
 CORRELATION_CHANNELS = (2 * CORRELATION_RADIUS + 1) ** 2
@@ -155,12 +156,21 @@ def _flow_level(
     first = at_least_float32(correlation(_correlation_volume(garment, condition, previous)))
     sampling_map = composed_map(previous, first)
 
-    warped = sample(garment, sampling_map)
-    second = at_least_float32(refinement(torch.cat((warped, condition), dim=1)))
+    second = at_least_float32(_refined(refinement, garment, condition, sampling_map))
     sampling_map = composed_map(sampling_map, second)
 
     upsampled = F.interpolate(sampling_map, scale_factor=2.0, mode="bilinear", align_corners=False)
     return FlowLevel(upsampled, (first, second), condition)
+
+
+def _refined(refinement: nn.Module, garment: Tensor, condition: Tensor, sampling_map: Tensor) -> Tensor:
+    def joined() -> Tensor:
+        return torch.cat((sample(garment, sampling_map), condition), dim=1)
+
+    features = joined()
+    with remade(features, joined):
+        output: Tensor = refinement(features)
+    return output
 
 
 def _correlation_volume(garment: Tensor, condition: Tensor, previous: Tensor | None) -> Tensor:

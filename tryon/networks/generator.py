@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from tryon.networks.blocks import (
     convolution,
     scaled_channels,
 )
+from tryon.networks.remade import remade
 
 GENERATOR_CHANNELS = (64, 128, 256, 512, 512)
 RENDERED_CHANNELS = 3
@@ -55,7 +57,7 @@ class Generator(nn.Module):
         self.up = nn.ModuleList([_up_step(channels[innermost], channels[innermost - 1])])
         for depth in range(innermost - 1, 0, -1):
             self.up.append(_up_step(2 * channels[depth], channels[depth - 1]))
-        self.up.append(nn.Sequential(_upsampling(), convolution(2 * channels[0], OUTPUT_CHANNELS + copy_mask)))
+        self.up.append(_UpStep(_upsampling(), convolution(2 * channels[0], OUTPUT_CHANNELS + copy_mask)))
 
     def forward(self, inputs: Tensor) -> Rendering:
         """N x in_channels x H x W, any H, W >= 1, to the rendered image and its masks.
@@ -100,6 +102,19 @@ def compose(
     return warped * mask + rendered * (1 - mask), mask
 
 
+class _UpStep(nn.Sequential):
+    """Upsampling, a convolution, and what follows. What is upsampled is not kept: it has four times the pixels."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        upsampling, convolution, *others = self
+        upsampled = upsampling(features)
+        with remade(upsampled, partial(upsampling, features)):
+            output: Tensor = convolution(upsampled)
+        for layer in others:
+            output = layer(output)
+        return output
+
+
 def _upsampling() -> nn.Upsample:
     return nn.Upsample(scale_factor=2, mode="nearest")
 
@@ -114,8 +129,8 @@ def _down_step(in_channels: int, out_channels: int, *, normalised: bool) -> nn.S
     return nn.Sequential(halving, *norm, nn.ReLU(inplace=True), *_residual_pair(out_channels))
 
 
-def _up_step(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
+def _up_step(in_channels: int, out_channels: int) -> _UpStep:
+    return _UpStep(
         _upsampling(),
         convolution(in_channels, out_channels),
         nn.BatchNorm2d(out_channels),
