@@ -24,7 +24,7 @@ LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 STAGE_CHANNELS = (64, 128, 256, 512, 512)
 STAGE_CONVOLUTIONS = (2, 2, 4, 4, 1)  # of the fifth stage only the first is needed
 POOL = 2
-BUSY_PIXELS = 256 * 192  # with so many a sample alone keeps a CPU busy
+BUSY_PIXELS = 2 * 256 * 192  # with so many some samples alone keep a CPU busy
 TORCHVISION_PREFIX = "features."
 RANDOM_SEED = 19
 
