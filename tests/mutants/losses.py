@@ -21,13 +21,8 @@ MUTANTS = (
         OF_DISTILLATION,
     ),
     Mutant(DISTILLATION, "for name in terms}", "for name in _TERMS}", "tests/tryon/test_guidance.py -k its_terms"),
-    Mutant(DISTILLATION, "other.condition_features.detach()", "other.condition_features", OF_DISTILLATION),
-    Mutant(
-        DISTILLATION,
-        "terms.append((k + 1) * _weighted_mean(distance, weights))",
-        "terms.append(_weighted_mean(distance, weights))",
-        OF_DISTILLATION,
-    ),
+    Mutant(DISTILLATION, ".mul_(2 * grad", ".mul_(grad", OF_DISTILLATION),
+    Mutant(DISTILLATION, "terms.append((k + 1) * _weighted_mean(", "terms.append(_weighted_mean(", OF_DISTILLATION),
     Mutant(DISTILLATION, "FIRST_FLOW_LEVEL = 2", "FIRST_FLOW_LEVEL = 1", OF_DISTILLATION),
     Mutant(DISTILLATION, "summed(weights.sum()).clamp(min=1)", "len(weights)", OF_DISTILLATION),
     Mutant(
@@ -55,6 +50,7 @@ MUTANTS = (
         "LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)",
         OF_PERCEPTUAL,
     ),
+    Mutant(PERCEPTUAL, "len(target_features[0]) / len(target)", "at_a_time / len(target)", OF_PERCEPTUAL),
     Mutant(
         PERCEPTUAL,
         "gradient * (grad / gradient.numel())",

@@ -14,8 +14,14 @@ OF_FROZEN = "tests/tryon/networks/test_frozen.py"
 OF_BLOCKS = "tests/tryon/networks/test_blocks.py"
 PUBLISHED = "tests/tryon/conversion/test_published.py"
 OF_WARP = "tests/tryon/networks/test_warp_network.py"
+REMADE = "tryon/networks/remade.py"
+OF_REMADE = "tests/tryon/networks/test_remade.py"
 
 MUTANTS = (
+    Mutant(REMADE, "    replaced.clear()", "    pass", OF_REMADE),
+    Mutant(REMADE, "return None if _same(kept, *replaced) else kept", "return kept", OF_REMADE),
+    Mutant(GENERATOR, "with remade(upsampled, partial(upsampling, features)):", "if True:", OF_REMADE),
+    Mutant(FLOW, "with remade(features, joined):", "if True:", OF_REMADE),
     Mutant(FLOW, "grid = previous.detach().permute(0, 2, 3, 1)", "grid = previous.permute(0, 2, 3, 1)", OF_FLOW),
     Mutant(FLOW, "NEGATIVE_SLOPE = 0.1", "NEGATIVE_SLOPE = 0.2", OF_FLOW),
     Mutant(
@@ -27,8 +33,8 @@ MUTANTS = (
     Mutant(FLOW, "x = (corner[:, 0] + 1) / 2 * (full_width - 1)", "x = (corner[:, 0] + 1) / 2 * (width - 1)", OF_FLOW),
     Mutant(
         FLOW,
-        "second = at_least_float32(refinement(torch.cat((warped, condition), dim=1)))",
-        "second = refinement(torch.cat((warped, condition), dim=1))",
+        "second = at_least_float32(_refined(",
+        "second = (_refined(",
         OF_WARP,
     ),
     Mutant(

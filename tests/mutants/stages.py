@@ -187,8 +187,8 @@ MUTANTS = (
     ),
     Mutant(
         LOOP,
-        "if found := _not_finite((name, value.grad)",
-        "if found := _not_finite((name, value)",
+        "if found := not_finite((name, value.grad)",
+        "if found := not_finite((name, value)",
         f"{TRAINING} -k or_gradient",
     ),
     Mutant("tryon/losses/distillation.py", "clamp(min=1) / processes()", "clamp(min=1)", AS_ONE),

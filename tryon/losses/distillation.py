@@ -33,7 +33,7 @@ def feature_distillation(student: AppearanceFlow, tutor: AppearanceFlow, weights
     terms = []
     for k, (own, other) in enumerate(zip(student.levels, tutor.levels, strict=True)):
         features = own.condition_features
-        squares = _SquaredDistances.apply(features, other.condition_features.detach())
+        squares = _SquaredDistances.apply(features, other.condition_features)
         terms.append(FEATURE_WEIGHT * (levels - k) * _weighted_mean(squares, features[0].numel(), weights))
     return torch.stack(terms).sum()
 

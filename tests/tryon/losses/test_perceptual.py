@@ -157,6 +157,22 @@ def test_several_images_have_the_distances_and_gradients_that_each_has_alone():
     assert loss(target, target).item() == 0
 
 
+def test_samples_that_are_taken_in_turns_have_the_loss_and_gradients_of_the_batch(monkeypatch):
+    loss = PerceptualLoss(None, TINY).double()
+    target, *pair = (torch.cat([*images(16, 12)])[:3].double().roll(shift, 0) for shift in range(3))
+
+    def found():
+        own = [image.clone().requires_grad_() for image in pair]
+        distances = loss.distances(target, *own)
+        sum(distances).backward()
+        return [*distances, *(image.grad for image in own)]
+
+    whole = found()
+    monkeypatch.setattr(perceptual, "BUSY_PIXELS", 2 * 16 * 12)  # two, and one
+    for one, other in zip(found(), whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
+
+
 def test_the_gradient_is_that_of_the_formula(vgg_state, vgg_file):
     state = {key: value.double() for key, value in vgg_state.items()}
     ours, plain = (picture.double().requires_grad_() for picture in images(33, 21)), images(33, 21)
