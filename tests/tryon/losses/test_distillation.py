@@ -81,3 +81,20 @@ def test_a_student_equal_to_its_tutor_has_a_finite_gradient():
     student, tutor = random_flow(1), random_flow(1)
     sum(distillation_loss(student, tutor, torch.ones(3)).values()).backward()
     assert all(level.sampling_map.grad.isfinite().all() for level in student.levels[2:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_gradient_of_features_is_that_of_their_squared_differences(dtype):
+    generator = torch.Generator().manual_seed(3)
+    own, other = (torch.randn(2, 4, 3, 5, generator=generator, dtype=torch.float64).to(dtype) for _ in range(2))
+    weights = torch.tensor([1.0, 0.0])
+    flows = [
+        AppearanceFlow((FlowLevel(torch.zeros(2, 2, 6, 10), (), features),), torch.zeros(2, 2, 6, 10))
+        for features in (own.requires_grad_(), other)
+    ]
+    feature_distillation(*flows, weights).backward()
+    difference = own.detach().double() - other.double()
+    expected = 0.04 * 2 * difference / own[0].numel() * weights.double()[:, None, None, None]
+    assert own.grad.dtype == dtype
+    # In bfloat16 rounded once, at the end; float64's few roundings are half of this each.
+    torch.testing.assert_close(own.grad.double(), expected, rtol=2 * torch.finfo(dtype).eps, atol=0)
