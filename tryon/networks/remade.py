@@ -32,9 +32,11 @@ def remade(given: Tensor, make: Callable[[], Tensor]) -> Iterator[None]:
         with torch.no_grad():
             return make()
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        yield
-    replaced.clear()  # the record keeps `pack` too
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+            yield
+    finally:
+        replaced.clear()  # the record keeps `pack` too
 
 
 def _same(kept: Tensor, given: Tensor) -> bool:

@@ -123,7 +123,8 @@ const camera = {
   stream: null,
 
   async start() {
-    const video = find("#person video");
+    const [video, button] = [find("#person video"), find("#live")];
+    button.disabled = true; // a second wish would open a second stream
     try {
       const wanted = { video: { facingMode: "user", width: { ideal: LIVE_SIDE }, height: { ideal: LIVE_SIDE } } };
       this.stream = await navigator.mediaDevices.getUserMedia(wanted);
@@ -133,6 +134,8 @@ const camera = {
       this.stop();
       say(`camera: cannot be opened (${error.message})`);
       return;
+    } finally {
+      button.disabled = false;
     }
     this.show(true);
     const own = this.stream;
