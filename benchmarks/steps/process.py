@@ -23,7 +23,7 @@ from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Sample, move, stack
 from tryon.engine.loop import _Run
-from tryon.engine.memory import keep_freed_memory
+from tryon.engine.memory import return_freed_memory
 from tryon.precision import LOWERED
 
 PLAIN = "plain"
@@ -66,7 +66,7 @@ def published_step(stage: str, data: TryOnFolder, run: Path, device: str) -> Ste
 
 def our_step(stage: str, form: str, data: TryOnFolder, run: Path, device: str) -> Step:
     """As `tryon train` takes it."""
-    keep_freed_memory()
+    return_freed_memory()
     training, sample = begun(stage, form, data, run, device), first_batch(data, device)
     training.stage.freeze(LOWERED[training.config.precision])
     training._start_half(True)

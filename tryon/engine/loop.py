@@ -38,7 +38,7 @@ from tryon.engine.checkpoints import (
 from tryon.engine.distributed import Step, averaging, check_same, collecting
 from tryon.engine.finite import listed, not_finite
 from tryon.engine.lock import locked
-from tryon.engine.memory import keep_freed_memory
+from tryon.engine.memory import keep_freed_memory, return_freed_memory
 from tryon.engine.norms import settle_norms
 from tryon.engine.passes import GraphedPass, Pass, Passed
 from tryon.engine.precision import gradient_scaler, may_overflow
@@ -95,7 +95,6 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def _train(names: Sequence[str], config: TrainConfig) -> Path:
-    keep_freed_memory()
     with ExitStack() as held:
         stop = held.enter_context(StopRequest())
         check_precision(config.precision, config.device)
@@ -110,6 +109,7 @@ def _train(names: Sequence[str], config: TrainConfig) -> Path:
                 raise InputError(f"{folder}: found an earlier run, wanted an empty folder (or resume it)")
         fakes = _read_fakes(config, data)
         for name in names:
+            return_freed_memory()
             run = _Run(name, config, data, fakes)
             if name == names[0] and leads():  # only now is something written
                 make_folder(config.out)
@@ -340,6 +340,7 @@ class _Run:
         self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.stage.model)
+        keep_freed_memory()  # what stays is made now, the optimiser's state last
         return {"person": sample.person.photo, "garment": sample.garment.image} | passed.pictures, values
 
     def _pass(self, sample: Sample, second_half: bool) -> Passed:
