@@ -1,7 +1,7 @@
 """A contender: `python -m benchmarks.steps.process FORM STAGE DATA RUN DEVICE` takes a step for each line it is sent.
 
 It answers with a line of JSON: seconds, losses, and the most memory that the process has had, in GB: the device's of a
-GPU.
+GPU. After the line "profile" the step is profiled, and the answer is the share of its time in convolutions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.plain.copies import plain_form
 from benchmarks.plain.stages import optimiser_of, train_step
@@ -28,6 +29,8 @@ from tryon.precision import LOWERED
 
 PLAIN = "plain"
 RECOMPUTING = " --recompute"  # after a precision
+STEP, PROFILE = "step", "profile"  # what a line asks for
+CONVOLUTION = "convolution"  # in the names of torch's operations
 BATCH = 4
 SEED = 3
 KIB_A_GB = 1e9 / 1024
@@ -80,6 +83,14 @@ def peak_gb(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_A_GB
 
 
+def convolution_share(step: Step) -> float:
+    """Of a step on a CPU, the time in convolutions and their gradients: what only their library can make less."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        step()
+    times = [(event.key, event.self_cpu_time_total) for event in profiled.key_averages()]
+    return sum(time for name, time in times if CONVOLUTION in name) / sum(time for _, time in times)
+
+
 def main() -> None:
     """Answer each line with a step."""
     form, stage, data, run, device = sys.argv[1:]
@@ -88,7 +99,10 @@ def main() -> None:
         step = published_step(stage, folder, Path(run), device)
     else:
         step = our_step(stage, form, folder, Path(run), device)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        if line.strip() == PROFILE:
+            print(json.dumps(convolution_share(step)), flush=True)
+            continue
         start = time.perf_counter()
         losses = {name: float(loss) for name, loss in step().items()}
         if device != "cpu":

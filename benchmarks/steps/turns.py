@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.steps.process import PLAIN
+from benchmarks.steps.process import PLAIN, PROFILE, STEP
 from tryon.data.synthetic import synthesize
 from tryon.engine.passes import WARM_UP
 from tryon.losses import PerceptualLoss
@@ -26,11 +26,15 @@ PEOPLE = 5
 
 @dataclass(frozen=True)
 class Steps:
-    """Of one contender: median seconds of a step, the losses of its first, and its most memory in GB."""
+    """Of one contender: median seconds of a step, the losses of its first, and its most memory in GB.
+
+    On a CPU also the share of convolutions in a step's time.
+    """
 
     seconds: float
     losses: Mapping[str, float]
     peak_gb: float
+    convolutions: float | None
 
 
 def begin_stages(folder: Path) -> tuple[Path, Path]:
@@ -55,14 +59,20 @@ def steps_in_turns(
         contenders = {form: processes.enter_context(_process(form, stage, data, run, device)) for form in answers}
         for _ in range(untimed + rounds):
             for form, process in contenders.items():
-                assert process.stdin is not None
-                assert process.stdout is not None
-                process.stdin.write("step\n")
-                process.stdin.flush()
-                if not (answer := process.stdout.readline()):
-                    raise RuntimeError(f"{form}: found no answer, wanted a step; the process says why above")
-                answers[form].append(json.loads(answer))
-    return {form: _summed_up(given, untimed) for form, given in answers.items()}
+                answers[form].append(_answer(form, process, STEP))
+        profiled = contenders.items() if device == "cpu" else ()
+        shares = {form: _answer(form, process, PROFILE) for form, process in profiled}
+    return {form: _summed_up(given, untimed, shares.get(form)) for form, given in answers.items()}
+
+
+def _answer(form: str, process: subprocess.Popen[str], line: str) -> Any:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+    if not (answer := process.stdout.readline()):
+        raise RuntimeError(f"{form}: found no answer, wanted a {line}; the process says why above")
+    return json.loads(answer)
 
 
 def _process(form: str, stage: str, data: Path, run: Path, device: str) -> subprocess.Popen[str]:
@@ -72,6 +82,7 @@ def _process(form: str, stage: str, data: Path, run: Path, device: str) -> subpr
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
-def _summed_up(answers: Sequence[Mapping[str, Any]], untimed: int) -> Steps:
+def _summed_up(answers: Sequence[Mapping[str, Any]], untimed: int, convolutions: float | None) -> Steps:
     timed = answers[untimed:]
-    return Steps(median(answer["seconds"] for answer in timed), answers[0]["losses"], timed[-1]["peak_gb"])
+    seconds = median(answer["seconds"] for answer in timed)
+    return Steps(seconds, answers[0]["losses"], timed[-1]["peak_gb"], convolutions)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.tryon.app.visiting import PATIENCE, Running, Visitor, served
 from tryon import TryOn
 from tryon.app.dressing import MOST_SIDE
 from tryon.app.examples import draw_examples
@@ -29,111 +25,14 @@ from tryon.app.server import MOST_BYTES
 
 pytestmark = pytest.mark.extras
 
-PATIENCE = 60_000  # milliseconds
 ROUNDED = 1  # grey levels: another number of threads may sum in another order, and 8 bits round either way
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server of the page, where its files are, and the addresses that it tried to reach."""
-
-    address: str
-    process: subprocess.Popen[str]
-    folder: Path
-    reached: list[str]
-
-
-_OPTIONS = ("--port", "0", "--precision", "fp32", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
 def running(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     pytest.importorskip("gradio", reason="gradio is not installed: make extras")
-    folder = tmp_path_factory.mktemp("temporary")
-    with Trap() as (proxy, reached):
-        proxies = {name: proxy for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tryon", "app", "--weights", tiny_run / "student", *_OPTIONS],
-            env={**os.environ, **proxies, "TMPDIR": str(folder)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        address = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
-        yield Running(address, process, folder, reached)
-        process.kill()
-        process.wait()
-
-
-class Trap:
-    """A proxy that lets nothing through and notes who asked."""
-
-    def __enter__(self) -> tuple[str, list[str]]:
-        self.reached: list[str] = []
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._note, daemon=True).start()
-        return f"http://127.0.0.1:{self.socket.getsockname()[1]}", self.reached
-
-    def _note(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            with connection:
-                self.reached.append(connection.recv(200).decode(errors="replace"))
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-
-class Visitor:
-    """Someone at the page, with a browser context of their own."""
-
-    def __init__(self, context: Any, address: str) -> None:
-        self.page = context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.elsewhere: list[str] = []
-        self._under_way: set[Any] = set()
-        self.page.on("request", self._began)
-        for ended in ("requestfinished", "requestfailed"):
-            self.page.on(ended, lambda request: self._under_way.discard(request))
-        self._address = address
-        self.page.goto(address)
-        self.page.wait_for_selector("#result img")
-        self.settle()
-
-    def _began(self, request: Any) -> None:
-        self._under_way.add(request)
-        if not request.url.startswith((self._address, "data:", "blob:")):
-            self.elsewhere.append(request.url)
-
-    def settle(self) -> None:
-        """Wait until nothing has been asked of the server for half a second but to be told of its end."""
-        quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < 0.5:
-            self.page.wait_for_timeout(50)
-            if any("/heartbeat/" not in request.url for request in self._under_way):
-                quiet_since = time.monotonic()
-
-    def upload(self, name: str, path: Path) -> None:
-        self.page.click(f"#{name} button[aria-label='Remove Image']")
-        self.page.set_input_files(f"#{name} input[type=file]", path)
-        self.page.wait_for_selector(f"#{name} button[aria-label='Remove Image']")
-        self.settle()
-
-    def dress(self) -> None:
-        self.page.click("#dress")
-        self.settle()
-
-    def message(self) -> str:
-        said = self.page.query_selector("#message")
-        return "" if said is None else said.inner_text().strip()
-
-    def result(self) -> Image.Image:
-        with self.page.expect_download() as download:
-            self.page.click("#download")
-        return Image.open(download.value.path()).convert("RGB")
+    with served(tiny_run / "student", tmp_path_factory.mktemp("temporary")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,87 +14,32 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.tryon.page.visiting import Site, Visitor, levels_apart, made_site, served, skip_without_runtime
 from tryon.app.examples import draw_examples
 from tryon.data.images import open_image
 from tryon.models import Student
 from tryon.weights import ModelRecord, save_model
 
-ROOT = Path(__file__).resolve().parents[3]
-RUNTIME = ROOT / "build" / "page"
 SIZE = (64, 64)
 RECORD = ModelRecord("student", 1 / 16, SIZE, False, True, "viton", "random", "student", 1, copy_mask=True)
-PATIENCE = 180_000  # milliseconds
 
 pytestmark = pytest.mark.extras
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class Site:
-    """The page's folder, what it was made of, and how far each output of the file may be from PyTorch's."""
-
-    folder: Path
-    model: Path
-    bounds: dict[str, float]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Of a student that nobody has trained: its pictures are no less sensitive to where a pixel lies."""
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason=f"{name} is not installed: make extras")
-    if not (RUNTIME / "node_modules").is_dir():
-        pytest.skip(f"no {RUNTIME}: make page-runtime")
-    from tryon.export.student import export_student
-    from tryon.page.assembling import assemble_page
-
+    skip_without_runtime()
     folder = tmp_path_factory.mktemp("page")
-    model = folder / "model.onnx"
     torch.manual_seed(0)
     save_model(folder / "student", Student(width=1 / 16, generator=True, copy_mask=True), RECORD)
-    exported = export_student(folder / "student", model, SIZE)
-    assemble_page(model, RUNTIME, folder / "site")
-    return Site(folder / "site", model, {one.output: one.bound for one in exported.differences})
+    return made_site(folder / "student", folder, SIZE)
 
 
 @pytest.fixture
 def server(site: Site) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site.folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-class Visitor:
-    def __init__(self, context: Any, address: str) -> None:
-        self.page = context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.asked: list[str] = []
-        context.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
-        self.page.wait_for_selector("body[data-shown]")
-
-    def take(self, name: str, path: Path) -> None:
-        """Choose a file and wait for what comes of it."""
-        shown = int(self.page.get_attribute("body", "data-shown"))
-        self.page.set_input_files(f"#{name} input", path)
-        self.page.wait_for_function(
-            "shown => Number(document.body.dataset.shown) > shown || !document.querySelector('#refusal').hidden",
-            arg=shown,
-        )
-
-    def refusal(self) -> str:
-        return self.page.inner_text("#refusal") if self.page.is_visible("#refusal") else ""
-
-    def result(self) -> np.ndarray:
-        data = self.page.evaluate("document.querySelector('#after').toDataURL('image/png')")
-        picture = Image.open(BytesIO(base64.b64decode(data.partition(",")[2])))
-        return np.asarray(picture.convert("RGB"), dtype=int)
+    with served(site.folder) as found:
+        yield found
 
 
 @pytest.fixture
@@ -109,17 +51,6 @@ def visitor(server: ThreadingHTTPServer, chromium: Any) -> Iterator[Visitor]:
     yield found
     context.close()
     assert [url for url in found.asked if not url.startswith((address, "blob:", "data:"))] == []
-
-
-def levels_apart(bounds: dict[str, float], size: tuple[int, int]) -> float:
-    """Grey levels that two float32 computations of a picture of a size may differ by.
-
-    An image in [-1, 1] is 127.5 levels a unit. The sampling map's error is one of place: of half a side a unit, along
-    which a garment changes by at most 255 levels a pixel, in x and in y. Then both are rounded to 8 bits.
-    """
-    place = bounds["sampling_map"] * (size[0] + size[1]) / 2 * 255
-    mixed = 127.5 * (bounds["image"] + bounds["rendered"] + 2 * bounds["composition"])
-    return place + mixed + 1
 
 
 @pytest.mark.parametrize("person_size", [SIZE, (200, 150)], ids=["of the networks' size", "of another size"])
