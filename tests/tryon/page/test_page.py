@@ -152,8 +152,12 @@ def test_a_camera_is_dressed_until_it_is_stopped(camera: tuple[Visitor, Image.Im
     page.click("#garment .examples button >> nth=2")  # the next pictures have it
     page.wait_for_function(f"count => {shown} > count + 2", arg=page.evaluate(shown))
     page.click("#live")
+    page.wait_for_selector("#person .drop img:visible")  # the last picture, now a photo
     assert not page.is_visible("#person video")
     assert page.evaluate("document.querySelector('#person video').srcObject.active") is False
+    kept = "document.querySelector('#person .drop img')"
+    page.wait_for_function(f"{kept}.complete")
+    assert page.evaluate(f"[{kept}.naturalWidth, {kept}.naturalHeight]") == list(seen.size)
     page.click("#person .examples button >> nth=1")
     page.wait_for_selector(".stage:not(.busy)")
     assert visitor.refusal() == ""

@@ -121,6 +121,7 @@ async function dress(person = chosen.person) {
 // Dresses what a camera sees, one picture after the other, as quickly as they are done.
 const camera = {
   stream: null,
+  seen: false, // whether what it sees is what is shown
 
   async start() {
     const [video, button] = [find("#person video"), find("#live")];
@@ -137,10 +138,12 @@ const camera = {
     } finally {
       button.disabled = false;
     }
+    this.seen = false;
     this.show(true);
     const own = this.stream;
     for (let before = performance.now(); this.stream === own && own.active; ) {
       await dress(await this.picture(video));
+      this.seen = !find("#before").hidden;
       await new Promise(requestAnimationFrame); // shown, before the next
       const now = performance.now();
       if (this.stream === own) find("#rate").textContent = `${(1000 / (now - before)).toFixed(1)} pictures a second`;
@@ -153,6 +156,13 @@ const camera = {
     const scale = Math.min(1, LIVE_SIDE / Math.max(video.videoWidth, video.videoHeight));
     const [resizeWidth, resizeHeight] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side * scale));
     return createImageBitmap(video, { resizeWidth, resizeHeight, resizeQuality: "high" });
+  },
+
+  // The last picture stays, as a photo that other garments can be tried on.
+  async keep() {
+    const picture = this.seen ? await blobOf("#before") : null;
+    if (picture) take("person", picture);
+    else this.stop();
   },
 
   stop() {
@@ -203,18 +213,18 @@ function slide() {
   find("#after").style.clipPath = `inset(0 0 0 ${place}%)`;
 }
 
-const blobOf = () => new Promise((resolve) => find("#after").toBlob(resolve, "image/png"));
+const blobOf = (canvas) => new Promise((resolve) => find(canvas).toBlob(resolve, "image/png"));
 
 async function save() {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await blobOf());
+  link.href = URL.createObjectURL(await blobOf("#after"));
   link.download = "tryon.png";
   link.click();
   URL.revokeObjectURL(link.href);
 }
 
 async function share() {
-  const files = [new File([await blobOf()], "tryon.png", { type: "image/png" })];
+  const files = [new File([await blobOf("#after")], "tryon.png", { type: "image/png" })];
   await navigator.share({ files }).catch(() => {}); // who changes their mind is no error
 }
 
@@ -242,7 +252,7 @@ function listen() {
     if (event.clipboardData.files.length > 0) take(last, event.clipboardData.files[0]); // where the pointer is
   };
   find("#live").hidden = !navigator.mediaDevices?.getUserMedia;
-  find("#live").onclick = () => (camera.stream ? camera.stop() : camera.start());
+  find("#live").onclick = () => (camera.stream ? camera.keep() : camera.start());
   document.addEventListener("visibilitychange", () => document.hidden && camera.stop());
   find("#slider").oninput = slide;
   find("#save").onclick = save;
