@@ -46,6 +46,7 @@ class TrainConfig:
         guidance: what guides the student: "full" as published, or "imitate", "none", "features" or "always".
         fakes: folder of pictures that the student learns from in the tutor's place (`Fakes`).
         surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
+        hems: show the student garments that end lower or higher than those that it is to put on.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
         picture_every: steps between pictures, each with a checkpoint.
         checkpoint_minutes: the longest time between checkpoints.
@@ -78,6 +79,7 @@ class TrainConfig:
     guidance: str = PUBLISHED
     fakes: Path | None = None
     surroundings: bool = False
+    hems: bool = False
     perceptual_weights: Path | None = None
     picture_every: int = 500
     checkpoint_minutes: float = 10.0

@@ -32,6 +32,8 @@ DISTRIBUTED = "tests/tryon/test_distributed.py"
 AS_ONE = f"{DISTRIBUTED} -k as_one_with"
 GUIDANCE = "tests/tryon/test_guidance.py"
 SURROUNDINGS = "tests/tryon/data/test_surroundings.py"
+HEMS = "tryon/data/hems.py"
+OF_HEMS = "tests/tryon/data/test_hems.py"
 AVERAGE = "tests/tryon/test_average.py"
 
 MUTANTS = (
@@ -133,6 +135,24 @@ MUTANTS = (
         "background * (1 - worn_mask)",
         "background",
         f"{SURROUNDINGS} -k input_and_target",
+    ),
+    Mutant(HEMS, "generator.uniform(size=count) < MOVED_SHARE", "generator.uniform(size=count) < 2", OF_HEMS),
+    Mutant(HEMS, "torch.where(lower, 1 - worn, worn)", "worn.new_ones(())", OF_HEMS),
+    Mutant(HEMS, "clothes = regions.garment + regions.other_clothes", "clothes = 1 - regions.background", OF_HEMS),
+    Mutant(HEMS, " * place * moves", " * place", OF_HEMS),
+    Mutant(HEMS, "torch.where(lower, worn + band, worn - band)", "worn", OF_HEMS),
+    Mutant(HEMS, ".gather(2, places) * inside", ".gather(2, places)", f"{OF_HEMS} -k frame"),
+    Mutant(
+        KNOWLEDGE,
+        "        fake_image, photo = _surrounded(sample, fake.image, mask)\n        return",
+        "        fake_image, photo = _with_hems(sample, fake.image, mask)[0], sample.person.photo\n        return",
+        f"{OF_HEMS} -k imitates",
+    ),
+    Mutant(
+        LOOP,
+        "photo.shape[2], config.seed, self.step, place)",
+        "photo.shape[2], config.seed, 0, place)",
+        f"{OF_HEMS} -k those_of_its_step",
     ),
     Mutant(
         MODELS,

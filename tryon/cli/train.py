@@ -69,6 +69,9 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--surroundings", action="store_true", help="show the student other backgrounds and occluders, to be kept"
     )
+    parser.add_argument(
+        "--hems", action="store_true", help="show the student garments that end lower or higher than its own do"
+    )
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that read data (default: 1)")
     parser.add_argument(

@@ -21,6 +21,7 @@ from tryon.card import write_card
 from tryon.config import TrainConfig, check_training_size
 from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
+from tryon.data.hems import draw_hems
 from tryon.data.loader import BatchDraws, needing_workers, training_batches
 from tryon.data.sample import Sample, move
 from tryon.data.surroundings import draw_surroundings
@@ -203,6 +204,7 @@ class _Run:
             "average": config.average,
             "guidance": config.guidance,
             "surroundings": config.surroundings,
+            "hems": config.hems or None,  # None for runs from before there were any
             "precision": config.precision,
             "seed": config.seed,
             "samples": len(self.data.people),
@@ -324,7 +326,7 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         values: dict[str, float] = {}
         for part in range(config.accumulate):
-            sample = self._surrounded(move(next(batches), config.device), part)
+            sample = self._varied(move(next(batches), config.device), part)
             with collecting(self.stage_step, last=part == config.accumulate - 1):
                 passed = self.passing(sample)
             for name, value in zip(passed.names, averaged(passed.terms).tolist(), strict=True):
@@ -362,12 +364,16 @@ class _Run:
         settle_norms(self.stage.model, forward, self.config.settle_norms)
         self.stage.model = learning
 
-    def _surrounded(self, sample: Sample, part: int) -> Sample:
-        config = self.config
-        if not config.surroundings:
-            return sample
-        place = part * processes() + rank()
-        return replace(sample, surroundings=draw_surroundings(sample, config.seed, self.step, place))
+    def _varied(self, sample: Sample, part: int) -> Sample:
+        """With what is drawn for the student's input, if anything is."""
+        config, place = self.config, part * processes() + rank()
+        if config.surroundings:
+            sample = replace(sample, surroundings=draw_surroundings(sample, config.seed, self.step, place))
+        if config.hems:
+            photo = sample.person.photo
+            hems = draw_hems(len(photo), photo.shape[2], config.seed, self.step, place)
+            sample = replace(sample, hems=hems.to(photo.device))
+        return sample
 
     def _not_finite(self, what: str, where: list[str]) -> TrainingError:
         photos = (self.data.photo_path(self.data.people[person]).name for person, _ in self.draws.at(self.step))

@@ -156,7 +156,7 @@ class _Experiment:
 
     def _config(self, seed: int, run: Path, stage: str, variant: Variant | None) -> TrainConfig:
         settings = self.settings
-        of_variant = {} if variant is None else {"guidance": variant.guidance, "surroundings": variant.surroundings}
+        of_variant = {name: value for name, value in vars(variant).items() if name != "name"} if variant else {}
         return small_config(
             stage,
             self.train_data,

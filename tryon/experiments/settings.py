@@ -20,11 +20,12 @@ SETTINGS_FILE = "settings.json"
 
 @dataclass(frozen=True)
 class Variant:
-    """A student: how it is guided, and whether it is shown other surroundings."""
+    """A student: how it is guided, and whether it is shown other surroundings or hems."""
 
     name: str
     guidance: str
     surroundings: bool = False
+    hems: bool = False
 
 
 TUTOR = "tutor"
@@ -35,7 +36,8 @@ VARIANTS = (
     Variant("teacher + features", "features"),
     Variant("full", PUBLISHED),
     Variant("always on", "always"),
-    Variant("full + helped", PUBLISHED, surroundings=True),
+    Variant("full + surroundings", PUBLISHED, surroundings=True),
+    Variant("full + hems", PUBLISHED, hems=True),
 )
 
 

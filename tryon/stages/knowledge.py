@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tryon.data.condition import known_background
+from tryon.data.hems import moved_hems
 from tryon.data.sample import Fake, Garment, Person, Sample
 from tryon.models import TryOnModel, Warped
 from tryon.networks.flow import flow_of_positions
@@ -53,10 +54,12 @@ def knowledge_of_tutor(tutor: TryOnModel, sample: Sample, imitates: bool) -> Tut
     fake = tutor.render(sample.person, _rows(both, slice(people)))
     own = _rows(both, slice(people, None))
     mask = fake.warped.mask
-    fake_image, photo = _surrounded(sample, fake.image, mask)
     worn, region = target_garment(sample.person)
     if imitates:
+        fake_image, photo = _surrounded(sample, fake.image, mask)
         return TutorKnowledge(_seen(photo), region, sample.other, fake_image, fake.image * mask, mask, fake.warped)
+    fake_image, mask = _with_hems(sample, fake.image, mask)
+    fake_image, photo = _surrounded(sample, fake_image, mask)
     return TutorKnowledge(_seen(fake_image), mask, sample.garment, photo, worn, region, own)
 
 
@@ -64,7 +67,8 @@ def knowledge_of_fake(sample: Sample, fake: Fake) -> TutorKnowledge:
     """What fake pictures tell. Without masks, another garment may be wherever a picture differs from the photo."""
     worn, region = target_garment(sample.person)
     mask = _changed(fake.image, sample.person.photo) if fake.mask is None else fake.mask
-    fake_image, photo = _surrounded(sample, fake.image, mask)
+    fake_image, mask = _with_hems(sample, fake.image, mask)
+    fake_image, photo = _surrounded(sample, fake_image, mask)
     warped = None if fake.flow is None else _warped_by(fake.flow, sample.garment)
     return TutorKnowledge(_seen(fake_image), mask, sample.garment, photo, worn, region, warped)
 
@@ -104,6 +108,14 @@ def _rows(item: T, chosen: slice) -> T:
     if isinstance(value, tuple):
         return cast(T, tuple(_rows(part, chosen) for part in value))
     return cast(T, type(value)(**{field.name: _rows(getattr(value, field.name), chosen) for field in fields(value)}))
+
+
+def _with_hems(sample: Sample, fake_image: Tensor, worn_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The fake image and where it shows a garment, with other hems where the sample has any."""
+    if sample.hems is None:
+        return fake_image, worn_mask
+    assert sample.person.regions is not None  # the target's are of the same
+    return moved_hems(fake_image, worn_mask, sample.person.regions, sample.hems)
 
 
 def _surrounded(sample: Sample, fake_image: Tensor, worn_mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,138 @@
+"""Other hems: what is drawn, what becomes of a fake picture, and that the student alone sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tryon.config import TrainConfig
+from tryon.data.hems import REACH, draw_hems, moved_hems
+from tryon.data.labels import Regions
+from tryon.data.sample import Sample
+from tryon.engine import train_stage
+from tryon.losses import PerceptualLoss
+from tryon.stages import Recipe
+from tryon.stages.student import StudentWarp
+
+HEIGHT, WIDTH = 40, 12
+COLLAR, HEM, FEET = 10, 20, 38  # rows
+BODY, ARM = slice(3, 8), slice(8, 10)  # columns
+
+
+def test_they_are_a_function_of_seed_step_and_place_alone() -> None:
+    first = draw_hems(8, HEIGHT, seed=3, step=7)
+    assert torch.equal(first, draw_hems(8, HEIGHT, seed=3, step=7))
+    others = [draw_hems(8, HEIGHT, 4, 7), draw_hems(8, HEIGHT, 3, 8), draw_hems(8, HEIGHT, 3, 7, place=1)]
+    assert not any(torch.equal(first, other) for other in others)
+
+
+def test_some_move_down_some_up_and_some_stay() -> None:
+    rows = draw_hems(400, HEIGHT, seed=0, step=0)
+    assert rows.abs().max() == REACH * HEIGHT
+    assert all(part.float().mean() > 0.2 for part in (rows > 0, rows < 0, rows == 0))
+
+
+def picture() -> tuple[Tensor, Tensor, Regions]:
+    """A fake whose pixels have the number of their row, where its garment is, and the photo's regions."""
+    fake = torch.arange(HEIGHT, dtype=torch.float32).view(1, 1, -1, 1).expand(1, 3, HEIGHT, WIDTH).contiguous()
+
+    def region(rows: slice, columns: slice) -> Tensor:
+        mask = torch.zeros(1, 1, HEIGHT, WIDTH)
+        mask[:, :, rows, columns] = 1
+        return mask
+
+    garment, below = region(slice(COLLAR, HEM), BODY), region(slice(HEM, FEET), BODY)
+    arms, face = region(slice(COLLAR, FEET), ARM), region(slice(0, COLLAR), BODY)
+    return fake, garment, Regions(garment, face, below, arms, 1 - garment - below - arms - face)
+
+
+def test_a_garment_goes_on_below_its_hem_over_other_clothes_alone() -> None:
+    fake, worn, regions = picture()
+    worn[:, :, COLLAR:HEM, ARM] = 1  # a sleeve
+    seen, now = moved_hems(fake, worn, regions, torch.tensor([5]))
+    wanted, covered = fake.clone(), worn.clone()
+    wanted[:, :, HEM : HEM + 5, BODY] -= 5
+    covered[:, :, HEM : HEM + 5, BODY] = 1
+    assert torch.equal(seen, wanted)
+    assert torch.equal(now, covered)
+
+
+def test_other_clothes_go_on_above_the_hem_within_the_garment_alone() -> None:
+    fake, worn, regions = picture()
+    seen, now = moved_hems(fake, worn, regions, torch.tensor([-5]))
+    wanted, covered = fake.clone(), worn.clone()
+    wanted[:, :, HEM - 5 : HEM, BODY] += 5
+    covered[:, :, HEM - 5 : HEM, BODY] = 0
+    assert torch.equal(seen, wanted)
+    assert torch.equal(now, covered)
+
+
+def test_a_hem_that_stays_changes_nothing_and_each_sample_has_its_own() -> None:
+    fake, worn, regions = picture()
+    worn[:, :, HEM : HEM + 2, BODY] = 0.5  # no mask fits its clothes
+    both = Regions(*(value.expand(3, -1, -1, -1) for value in vars(regions).values()))
+    given = fake.expand(3, -1, -1, -1), worn.expand(3, -1, -1, -1)
+    seen, now = moved_hems(*given, both, torch.tensor([5, 0, -5]))
+    assert torch.equal(seen[1:2], fake)
+    assert torch.equal(now[1:2], worn)
+    for i, rows in ((0, 5), (2, -5)):
+        alone = moved_hems(fake, worn, regions, torch.tensor([rows]))
+        assert torch.equal(seen[i : i + 1], alone[0])
+        assert torch.equal(now[i : i + 1], alone[1])
+
+
+def test_what_is_beyond_the_frame_does_not_go_on() -> None:
+    fake, worn, _ = picture()
+    worn[:, :, 0] = 1  # a garment in the first row, above which nothing is known
+    clothes = Regions(1 - worn, worn * 0, worn, worn * 0, worn * 0)
+    seen, now = moved_hems(fake, worn, clothes, torch.tensor([5]))
+    assert torch.equal(seen[:, :, 1:5], fake[:, :, 1:5])
+    assert torch.equal(now[:, :, 1:5], worn[:, :, 1:5])
+
+
+@pytest.fixture
+def recipe(tiny_run: Path, tiny_config: TrainConfig) -> Recipe:
+    return Recipe(init=tiny_run, size=(64, 64), width=tiny_config.width, densepose=True, label_scheme="viton")
+
+
+def test_the_student_sees_them_and_is_held_to_what_it_was(recipe: Recipe, sample: Sample) -> None:
+    stage = StudentWarp(recipe, PerceptualLoss(None, recipe.width))
+    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, hems=torch.tensor([6, -6]))))
+    seen, mask = moved_hems(plain.person.photo, plain.worn_mask, sample.person.regions, torch.tensor([6, -6]))
+    assert not torch.equal(seen, plain.person.photo)
+    assert torch.equal(known.person.photo, seen)
+    assert torch.equal(known.worn_mask, mask)
+    for name in ("target", "target_garment", "region"):
+        assert torch.equal(getattr(known, name), getattr(plain, name))
+    assert torch.equal(known.warped.garment, plain.warped.garment)
+
+
+def test_a_student_that_imitates_does_not(recipe: Recipe, sample: Sample) -> None:
+    stage = StudentWarp(replace(recipe, guidance="imitate"), PerceptualLoss(None, recipe.width))
+    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, hems=torch.tensor([6, -6]))))
+    assert torch.equal(known.person.photo, plain.person.photo)
+    assert torch.equal(known.target, plain.target)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_training_shows_the_student_those_of_its_step_where_it_is_asked_to(
+    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    seen = []
+    step = StudentWarp.step
+
+    def noted(stage, sample, second_half):
+        seen.append(sample.hems)
+        return step(stage, sample, second_half)
+
+    monkeypatch.setattr(StudentWarp, "step", noted)
+    config = replace(tiny_config, init=tiny_run, out=tmp_path, seed=5, accumulate=2, hems=wanted)
+    train_stage("student-warp", config)
+    assert len(seen) == 2 * config.steps
+    for i, hems in enumerate(seen):
+        expected = draw_hems(config.batch, 64, 5, *divmod(i, 2))
+        assert torch.equal(hems, expected) if wanted else hems is None

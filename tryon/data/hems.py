@@ -1,0 +1,58 @@
+"""Other hems for a batch of fake pictures: garments that end lower or higher than where the person's own does.
+
+A tutor keeps a person's other clothes, so its fakes end where the photo's garment ends, whatever garment they show. A
+student that sees nothing else learns to leave hems where they are, and leaves what a longer garment shows below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tryon.data.labels import Regions
+
+MOVED_SHARE = 0.75  # of samples
+REACH = 0.2  # of the height, the furthest
+
+
+def draw_hems(count: int, height: int, seed: int, step: int, place: int = 0) -> Tensor:
+    """Rows by which hems move, N int64: down above 0, up below 0; 0 where they stay.
+
+    A pure function of the number of samples, seed, step, and the batch's place among the step's.
+    """
+    generator = np.random.default_rng([seed, step, place, count])
+    furthest = max(1, round(REACH * height))
+    rows = generator.integers(1, furthest, count, endpoint=True) * generator.choice([-1, 1], count)
+    return torch.from_numpy(np.where(generator.uniform(size=count) < MOVED_SHARE, rows, 0))
+
+
+def moved_hems(fake: Tensor, worn: Tensor, regions: Regions, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Continue garments below their hem, or other clothes above it, by what is so many rows away.
+
+    Nothing changes but what parsing takes for clothes.
+
+    Args:
+        fake: N x 3 x H x W, people in garments.
+        worn: N x 1 x H x W in [0, 1], where these are.
+        regions: of the photos that the fakes were made of.
+        rows: N, as of `draw_hems`.
+
+    Returns:
+        The pictures and where garments are now.
+    """
+    moves, lower = (part[:, None, None, None] for part in (rows != 0, rows > 0))
+    clothes = regions.garment + regions.other_clothes
+    continued = torch.where(lower, worn, regions.other_clothes)
+    place = clothes * torch.where(lower, 1 - worn, worn)
+    band = _from_above(continued, rows) * place * moves
+    return torch.lerp(fake, _from_above(fake, rows), band), torch.where(lower, worn + band, worn - band)
+
+
+def _from_above(image: Tensor, rows: Tensor) -> Tensor:
+    """Each pixel as it is `rows` further up, N of them; 0 from beyond the frame."""
+    height = image.shape[2]
+    source = torch.arange(height, device=image.device) - rows[:, None]
+    inside = ((source >= 0) & (source < height))[:, None, :, None]
+    places = source.clamp(0, height - 1)[:, None, :, None].expand_as(image)
+    return image.gather(2, places) * inside
