@@ -78,6 +78,7 @@ def _config(data: Path, run: Path, stage: str) -> TrainConfig:
         batch=BATCH,
         learning_rate=LEARNING_RATE,
         settle_norms=SETTLE_NORMS,
+        hems=True,
         seed=SEED,
         picture_every=PICTURE_EVERY,
     )
