@@ -113,6 +113,8 @@ class TrainConfig:
                 raise InputError(f"{name}: found {getattr(self, name)!r}, wanted one of {', '.join(choices)}")
         if self.fakes is not None and self.guidance not in OF_FAKES:
             raise InputError(f"guidance: found {self.guidance} with fakes, wanted one of {', '.join(OF_FAKES)}")
+        if self.hems and GUIDANCE[self.guidance].imitates:
+            raise InputError(f"hems: found with guidance {self.guidance}, wanted one whose student sees fake images")
 
 
 def check_training_size(size: Size) -> None:

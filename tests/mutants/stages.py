@@ -139,6 +139,7 @@ MUTANTS = (
     Mutant(HEMS, "generator.uniform(size=count) < MOVED_SHARE", "generator.uniform(size=count) < 2", OF_HEMS),
     Mutant(HEMS, "torch.where(lower, 1 - worn, worn)", "worn.new_ones(())", OF_HEMS),
     Mutant(HEMS, "clothes = regions.garment + regions.other_clothes", "clothes = 1 - regions.background", OF_HEMS),
+    Mutant(HEMS, "torch.minimum(rows.abs(), most)", "rows.abs()", f"{OF_HEMS} -k no_further"),
     Mutant(HEMS, " * place * moves", " * place", OF_HEMS),
     Mutant(HEMS, "torch.where(lower, worn + band, worn - band)", "worn", OF_HEMS),
     Mutant(HEMS, ".gather(2, places) * inside", ".gather(2, places)", f"{OF_HEMS} -k frame"),

@@ -79,11 +79,11 @@ def case(request: pytest.FixtureRequest, real_photos: Path, tmp_path_factory: py
     student = request.param(request, tmp_path_factory.mktemp("weights"))
     size = read_record(student).size
     site = made_site(student, tmp_path_factory.mktemp("page"), size)
-    folder, torchs = TryOnFolder(real_photos, "test"), TryOn.load(student, precision="fp32", device="cpu")
+    folder, by_torch = TryOnFolder(real_photos, "test"), TryOn.load(student, precision="fp32", device="cpu")
     pairs = []
     for person, garment in read_pairs(real_photos / "test_pairs_unpaired.txt", folder)[:PAIRS]:
         files = folder.photo_path(person), folder.garment_path(garment)
-        pairs.append(Pair(*files, np.asarray(torchs.dress(*map(open_image, files)), dtype=int)))
+        pairs.append(Pair(*files, np.asarray(by_torch.dress(*map(open_image, files)), dtype=int)))
     return Case(student, site, pairs, levels_apart(site.bounds, pairs[0].wanted.shape[:2]))
 
 
@@ -132,11 +132,12 @@ def test_by_the_local_page(case: Case, chromium: Any, tmp_path: Path) -> None:
 def test_as_frames_of_a_video(case: Case) -> None:
     """Before they are encoded, which no two players undo alike; what a file holds is `test_video`'s."""
     student = TryOn.load(case.student, precision="fp32", device="cpu")
-    found = [_frames(student, pair)[0] for pair in case.pairs]
-    case.check("video", found)
+    films = [_film(student, pair) for pair in case.pairs]
+    for frames in zip(*films, strict=True):
+        case.check("video", list(frames))
 
 
-def _frames(student: TryOn, pair: Pair) -> list[Image.Image]:
-    """Of a film in which nothing moves, each from a batch of its own length."""
+def _film(student: TryOn, pair: Pair) -> list[Image.Image]:
+    """Two frames, dressed as one batch, in which nothing moves."""
     photo = open_image(pair.person)
     return list(dress_frames(student, [photo] * 2, open_image(pair.garment), steady=0))

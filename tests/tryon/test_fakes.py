@@ -224,8 +224,9 @@ class TestWithout:
 
     def test_masks_other_surroundings_are_refused(self, config: TrainConfig, fakes: Path) -> None:
         shutil.rmtree(fakes / "mask")
-        with pytest.raises(InputError, match="fakes: found no folder mask, wanted one with surroundings"):
-            train_stage("student", replace(config, fakes=fakes, surroundings=True))
+        for option in ("surroundings", "hems"):
+            with pytest.raises(InputError, match=f"fakes: found no folder mask, wanted one with {option}"):
+                train_stage("student", replace(config, fakes=fakes, **{option: True}))
 
     def test_a_tutor_poses_masks_and_flows_a_student_is_trained_from_random_weights(
         self, config: TrainConfig, drawn_data: Path, fakes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

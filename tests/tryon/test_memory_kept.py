@@ -13,7 +13,7 @@ import torch
 from tryon.config import TrainConfig
 from tryon.engine import train_stage
 
-BLOCKS = 20
+BLOCKS, LARGER = 20, 3
 # A process of its own, for what is asked of the C library holds until the process ends.
 PROGRAM = f"""
 import resource
@@ -23,9 +23,9 @@ from tryon.engine.memory import keep_freed_memory, return_freed_memory
 BYTES = 40 << 20  # glibc's threshold for a mapping of its own grows to 32 MiB
 FEW = 10  # pages; it takes 20 of 2 MiB
 
-def has_new_pages():
+def has_new_pages(size=BYTES):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.empty(BYTES, dtype=torch.uint8).fill_(1)
+    torch.empty(size, dtype=torch.uint8).fill_(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > FEW
 
 given_back = sum(has_new_pages() for _ in range({BLOCKS}))
@@ -39,7 +39,8 @@ def resident():
 before = resident()
 assert return_freed_memory()
 returned = before - resident()
-print(given_back, kept, sum(has_new_pages() for _ in range({BLOCKS})), returned >= BYTES)
+larger = 12 * BYTES  # than any hole that the heap has by now
+print(given_back, kept, sum(has_new_pages(larger) for _ in range({LARGER})), returned >= BYTES)
 """
 
 
@@ -48,7 +49,8 @@ def test_blocks_that_were_freed_are_there_for_the_next_ones_or_given_back() -> N
     """Kept are all but the first, and one for each small object that settles on a freed block's end: up to three."""
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     given_back, kept, given_back_again, all_returned = result.stdout.split()
-    assert int(given_back) == int(given_back_again) == BLOCKS
+    assert int(given_back) == BLOCKS
+    assert int(given_back_again) == LARGER
     assert int(kept) <= BLOCKS // 2
     assert all_returned == "True"
 

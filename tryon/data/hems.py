@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tryon.data.labels import Regions
 
+STREAM = 1  # of random numbers: not that of surroundings, which may be drawn of the same step
 MOVED_SHARE = 0.75  # of samples
 REACH = 0.2  # of the height, the furthest
 
@@ -19,9 +20,9 @@ REACH = 0.2  # of the height, the furthest
 def draw_hems(count: int, height: int, seed: int, step: int, place: int = 0) -> Tensor:
     """Rows by which hems move, N int64: down above 0, up below 0; 0 where they stay.
 
-    A pure function of the number of samples, seed, step, and the batch's place among the step's.
+    A pure function of number and height of the samples, seed, step, and the batch's place among the step's.
     """
-    generator = np.random.default_rng([seed, step, place, count])
+    generator = np.random.default_rng([seed, step, place, count, STREAM])
     furthest = max(1, round(REACH * height))
     rows = generator.integers(1, furthest, count, endpoint=True) * generator.choice([-1, 1], count)
     return torch.from_numpy(np.where(generator.uniform(size=count) < MOVED_SHARE, rows, 0))
@@ -30,7 +31,8 @@ def draw_hems(count: int, height: int, seed: int, step: int, place: int = 0) -> 
 def moved_hems(fake: Tensor, worn: Tensor, regions: Regions, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Continue garments below their hem, or other clothes above it, by what is so many rows away.
 
-    Nothing changes but what parsing takes for clothes.
+    By no more rows than there are of what goes on, in the mean of the columns that have it. Nothing changes but what
+    the photo's parsing takes for clothes.
 
     Args:
         fake: N x 3 x H x W, people in garments.
@@ -44,6 +46,9 @@ def moved_hems(fake: Tensor, worn: Tensor, regions: Regions, rows: Tensor) -> tu
     moves, lower = (part[:, None, None, None] for part in (rows != 0, rows > 0))
     clothes = regions.garment + regions.other_clothes
     continued = torch.where(lower, worn, regions.other_clothes)
+    columns = continued.amax(dim=2).sum(dim=(1, 2)).clamp(min=1)
+    most = (continued.sum(dim=(1, 2, 3)) / columns).long()
+    rows = torch.minimum(rows.abs(), most) * rows.sign()
     place = clothes * torch.where(lower, 1 - worn, worn)
     band = _from_above(continued, rows) * place * moves
     return torch.lerp(fake, _from_above(fake, rows), band), torch.where(lower, worn + band, worn - band)

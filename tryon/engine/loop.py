@@ -126,8 +126,9 @@ def _read_fakes(config: TrainConfig, data: TryOnFolder) -> Fakes | None:
     if config.fakes is None:
         return None
     fakes = Fakes(config.fakes, data)
-    if config.surroundings and not fakes.has_masks:
-        raise InputError(f"{fakes.root}: found no folder mask, wanted one with surroundings: what is no background")
+    for option, tells in (("surroundings", "what is no background"), ("hems", "where the garment ends")):
+        if getattr(config, option) and not fakes.has_masks:
+            raise InputError(f"{fakes.root}: found no folder mask, wanted one with {option}: {tells}")
     if leads():
         with Progress("read fakes", len(data.people), "people") as progress:
             fakes.check(progress.update)
@@ -204,7 +205,7 @@ class _Run:
             "average": config.average,
             "guidance": config.guidance,
             "surroundings": config.surroundings,
-            "hems": config.hems or None,  # None for runs from before there were any
+            "hems": (config.hems and self.stage.name in OF_STUDENT) or None,  # as in runs from before there were any
             "precision": config.precision,
             "seed": config.seed,
             "samples": len(self.data.people),
@@ -294,6 +295,7 @@ class _Run:
         stop.grant(f"{self.folder} at step {self.step} of {self.steps}; --resume goes on")
 
     def _start_half(self, second_half: bool) -> None:
+        return_freed_memory()  # what learns from now on gets its optimiser's state
         self.stage.start_half(second_half)
         self._end_averaging()
         self.stage_step = averaging(self.stage)

@@ -14,7 +14,7 @@ LARGE = 1 << 20  # set, or glibc raises it to the largest that was freed
 
 
 def return_freed_memory() -> bool:
-    """Let glibc return what is free, and from now on large blocks as they are freed.
+    """Let glibc return what is free, and from now on large blocks as they are freed, unless a hole of the heap fits.
 
     For the time in which what stays is made: laid among blocks that come and go it would leave holes between them, that
     no larger block fits into.

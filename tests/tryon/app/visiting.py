@@ -44,11 +44,13 @@ def served(weights: Path, folder: Path) -> Iterator[Running]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        address = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
-        yield Running(address, process, folder, reached)
-        process.kill()
-        process.wait()
+        try:
+            address = process.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
+            yield Running(address, process, folder, reached)
+        finally:
+            process.kill()
+            process.wait()
 
 
 class Trap:

@@ -14,6 +14,7 @@ from tryon.data.hems import REACH, draw_hems, moved_hems
 from tryon.data.labels import Regions
 from tryon.data.sample import Sample
 from tryon.engine import train_stage
+from tryon.errors import InputError
 from tryon.losses import PerceptualLoss
 from tryon.stages import Recipe
 from tryon.stages.student import StudentWarp
@@ -71,6 +72,16 @@ def test_other_clothes_go_on_above_the_hem_within_the_garment_alone() -> None:
     assert torch.equal(now, covered)
 
 
+def test_no_further_than_there_is_of_what_goes_on() -> None:
+    """Or a strip of it would lie apart from the rest."""
+    fake, worn, regions = picture()
+    worn[:, :, : HEM - 4] = 0  # four rows of a garment; below are eighteen of other clothes
+    for rows, reached in ((7, 4), (-25, -18)):
+        found = moved_hems(fake, worn, regions, torch.tensor([rows]))
+        wanted = moved_hems(fake, worn, regions, torch.tensor([reached]))
+        assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
 def test_a_hem_that_stays_changes_nothing_and_each_sample_has_its_own() -> None:
     fake, worn, regions = picture()
     worn[:, :, HEM : HEM + 2, BODY] = 0.5  # no mask fits its clothes
@@ -116,6 +127,16 @@ def test_a_student_that_imitates_does_not(recipe: Recipe, sample: Sample) -> Non
     plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, hems=torch.tensor([6, -6]))))
     assert torch.equal(known.person.photo, plain.person.photo)
     assert torch.equal(known.target, plain.target)
+
+
+def test_a_student_that_imitates_is_refused_them(tiny_config: TrainConfig) -> None:
+    with pytest.raises(InputError, match="hems: found with guidance imitate, wanted one whose student sees fake"):
+        replace(tiny_config, guidance="imitate", hems=True)
+
+
+def test_a_tutors_run_is_one_run_with_and_without(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    train_stage("tutor-warp", replace(tiny_config, out=tmp_path))
+    train_stage("tutor-warp", replace(tiny_config, out=tmp_path, hems=True, resume=True))
 
 
 @pytest.mark.parametrize("wanted", [False, True])

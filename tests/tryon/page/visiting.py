@@ -59,9 +59,11 @@ def served(folder: Path) -> Iterator[ThreadingHTTPServer]:
     """A server of nothing but files."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class Visitor:

@@ -160,7 +160,9 @@ const camera = {
 
   // The last picture stays, as a photo that other garments can be tried on.
   async keep() {
+    const own = this.stream;
     const picture = this.seen ? await blobOf("#before") : null;
+    if (this.stream !== own) return; // stopped by another choice meanwhile
     if (picture) take("person", picture);
     else this.stop();
   },
