@@ -89,6 +89,7 @@ QUICK = Settings(
     noise_levels=(0.0, demo.PARSING_NOISE, 1.0),
     seeds=(0,),
     steps={"tutor-warp": 600, "tutor": 300, "student-warp": 250, "student": 350},
+    variants=tuple(variant for variant in VARIANTS if variant.name in (IMITATE, "teacher", "full", "full + hems")),
 )
 
 
