@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,11 +106,6 @@ def test_what_is_beyond_the_frame_does_not_go_on() -> None:
     assert torch.equal(now[:, :, 1:5], worn[:, :, 1:5])
 
 
-@pytest.fixture
-def recipe(tiny_run: Path, tiny_config: TrainConfig) -> Recipe:
-    return Recipe(init=tiny_run, size=(64, 64), width=tiny_config.width, densepose=True, label_scheme="viton")
-
-
 def test_the_student_sees_them_and_is_held_to_what_it_was(recipe: Recipe, sample: Sample) -> None:
     stage = StudentWarp(recipe, PerceptualLoss(None, recipe.width))
     plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, hems=torch.tensor([6, -6]))))
@@ -141,19 +137,8 @@ def test_a_tutors_run_is_one_run_with_and_without(tiny_config: TrainConfig, tmp_
 
 @pytest.mark.parametrize("wanted", [False, True])
 def test_training_shows_the_student_those_of_its_step_where_it_is_asked_to(
-    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+    samples_seen: Callable[..., list[Sample]], wanted: bool
 ) -> None:
-    seen = []
-    step = StudentWarp.step
-
-    def noted(stage, sample, second_half):
-        seen.append(sample.hems)
-        return step(stage, sample, second_half)
-
-    monkeypatch.setattr(StudentWarp, "step", noted)
-    config = replace(tiny_config, init=tiny_run, out=tmp_path, seed=5, accumulate=2, hems=wanted)
-    train_stage("student-warp", config)
-    assert len(seen) == 2 * config.steps
-    for i, hems in enumerate(seen):
-        expected = draw_hems(config.batch, 64, 5, *divmod(i, 2))
-        assert torch.equal(hems, expected) if wanted else hems is None
+    for i, sample in enumerate(samples_seen(hems=wanted)):
+        expected = draw_hems(len(sample.person.photo), 64, 5, *divmod(i, 2))
+        assert torch.equal(sample.hems, expected) if wanted else sample.hems is None

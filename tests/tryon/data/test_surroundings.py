@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from tryon.data.folder import TryOnFolder
 from tryon.data.labels import Regions
 from tryon.data.sample import Garment, Person, Sample, stack
 from tryon.data.surroundings import draw_surroundings
-from tryon.engine import train_stage
 from tryon.losses import PerceptualLoss
 from tryon.stages import Recipe, student
 from tryon.stages.base import target_garment
@@ -127,31 +127,11 @@ def test_the_generator_is_held_to_the_photo_in_the_same_surroundings_and_the_war
 
 @pytest.mark.parametrize("wanted", [False, True])
 def test_training_shows_the_student_those_of_its_step_where_it_is_asked_to(
-    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+    samples_seen: Callable[..., list[Sample]], wanted: bool
 ) -> None:
-    seen = []
-    step = StudentWarp.step
-
-    def noted(stage, sample, second_half):
-        seen.append(sample)
-        return step(stage, sample, second_half)
-
-    monkeypatch.setattr(StudentWarp, "step", noted)
-    config = replace(tiny_config, init=tiny_run, out=tmp_path, seed=5, accumulate=2, surroundings=wanted)
-    train_stage("student-warp", config)
-    assert len(seen) == 2 * config.steps
-    for i, sample in enumerate(seen):
+    for i, sample in enumerate(samples_seen(surroundings=wanted)):
         if wanted:
             expected = draw_surroundings(sample, 5, *divmod(i, 2))
             assert all(torch.equal(value, getattr(expected, name)) for name, value in vars(sample.surroundings).items())
         else:
             assert sample.surroundings is None
-
-
-def test_where_densepose_sees_a_person_there_is_no_background(sample: Sample) -> None:
-    person: Person = sample.person
-    assert person.regions is not None
-    assert person.densepose is not None
-    background = known_background(person)
-    assert torch.equal(background.bool(), person.regions.background.bool() & (person.densepose == 0).unsqueeze(1))
-    assert torch.equal(known_background(replace(person, densepose=None)), person.regions.background)
