@@ -53,13 +53,38 @@ def visitor(server: ThreadingHTTPServer, chromium: Any) -> Iterator[Visitor]:
     assert [url for url in found.asked if not url.startswith((address, "blob:", "data:"))] == []
 
 
-@pytest.mark.parametrize("person_size", [SIZE, (200, 150)], ids=["of the networks' size", "of another size"])
+SIZES = pytest.mark.parametrize("person_size", [SIZE, (200, 150)], ids=["of the networks' size", "of another size"])
+
+
+@SIZES
 def test_the_browsers_result_is_the_packages(
     person_size: tuple[int, int], visitor: Visitor, site: Site, tmp_path: Path
 ) -> None:
+    _dresses_as_python_does(visitor, site, person_size, tmp_path)
+
+
+@pytest.fixture
+def webgpu_visitor(server: ThreadingHTTPServer, launch_chromium: Callable[..., Any]) -> Iterator[Visitor]:
+    """Someone whose browser finds a graphics adapter: Chromium's own, which computes on the CPU."""
+    with launch_chromium("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader") as browser:
+        found = Visitor(browser.new_context(), f"http://127.0.0.1:{server.server_address[1]}/")
+        if not found.page.evaluate("navigator.gpu && navigator.gpu.requestAdapter().then(Boolean)"):
+            pytest.skip("this browser finds no graphics adapter, not even its own in software")
+        yield found
+
+
+@SIZES
+def test_the_result_on_webgpu_is_the_packages(
+    person_size: tuple[int, int], webgpu_visitor: Visitor, site: Site, tmp_path: Path
+) -> None:
+    assert "on the graphics card" in webgpu_visitor.page.inner_text("#about")
+    _dresses_as_python_does(webgpu_visitor, site, person_size, tmp_path)
+
+
+def _dresses_as_python_does(visitor: Visitor, site: Site, person_size: tuple[int, int], folder: Path) -> None:
     from tryon.engines import ExportedTryOn
 
-    (people, garments), student = draw_examples(tmp_path, person_size), ExportedTryOn(site.model, "onnx")
+    (people, garments), student = draw_examples(folder, person_size), ExportedTryOn(site.model, "onnx")
     visitor.take("person", people[1])
     visitor.take("garment", garments[2])
     assert visitor.refusal() == ""

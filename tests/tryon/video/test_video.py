@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -135,6 +136,35 @@ def test_an_odd_row_and_column_are_left_out(tmp_path: Path) -> None:
         writer.write(Image.new("RGB", (65, 67), "red"))
     with open_video(path) as found:
         assert [image.size for image in found.frames] == [(64, 66)]
+
+
+# How a player turns what is stored, clockwise, as a track header has it: the upper left of a 3 x 3 matrix of 16.16
+# fixed-point numbers (ISO/IEC 14496-12, 8.3.2).
+TURNS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("clockwise", TURNS)
+def test_a_phones_frames_stored_turned_are_read_upright(clockwise: int, tmp_path: Path) -> None:
+    path = tmp_path / "phone.mp4"
+    stored = np.zeros((64, 96, 3), np.uint8)
+    stored[:32, :48] = 255
+    with new_video(path, RATE) as writer:
+        writer.write(Image.fromarray(stored))
+    contents = path.read_bytes()
+    a, b, c, d = TURNS[clockwise]
+    unturned, turned = (
+        struct.pack(">6i", one << 16, two << 16, 0, three << 16, four << 16, 0)
+        for one, two, three, four in ((1, 0, 0, 1), (a, b, c, d))
+    )
+    header = contents.index(b"tkhd")
+    path.write_bytes(contents[:header] + contents[header:].replace(unturned, turned, 1))
+    with open_video(path) as found:
+        (frame,) = found.frames
+    upright = Image.fromarray(stored).rotate(-clockwise, expand=True)  # of Pillow: counter-clockwise
+    assert frame.size == upright.size
+    difference = np.abs(np.asarray(frame, dtype=int) - np.asarray(upright, dtype=int))
+    assert difference.mean() < 5  # of a lossy film
 
 
 @pytest.mark.extras
