@@ -46,6 +46,7 @@ class TrainConfig:
         guidance: what guides the student: "full" as published, or "imitate", "none", "features" or "always".
         fakes: folder of pictures that the student learns from in the tutor's place (`Fakes`).
         surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
+        composite: show the student arms and background as the photo has them, in places that no garment covers.
         hems: show the student garments that end lower or higher than those that it is to put on.
         perceptual_weights: VGG-19 weights file; without it fixed random features serve.
         picture_every: steps between pictures, each with a checkpoint.
@@ -79,6 +80,7 @@ class TrainConfig:
     guidance: str = PUBLISHED
     fakes: Path | None = None
     surroundings: bool = False
+    composite: bool = False
     hems: bool = False
     perceptual_weights: Path | None = None
     picture_every: int = 500
@@ -113,8 +115,11 @@ class TrainConfig:
                 raise InputError(f"{name}: found {getattr(self, name)!r}, wanted one of {', '.join(choices)}")
         if self.fakes is not None and self.guidance not in OF_FAKES:
             raise InputError(f"guidance: found {self.guidance} with fakes, wanted one of {', '.join(OF_FAKES)}")
-        if self.hems and GUIDANCE[self.guidance].imitates:
-            raise InputError(f"hems: found with guidance {self.guidance}, wanted one whose student sees fake images")
+        for name in ("composite", "hems"):
+            if getattr(self, name) and GUIDANCE[self.guidance].imitates:
+                raise InputError(
+                    f"{name}: found with guidance {self.guidance}, wanted one whose student sees fake images"
+                )
 
 
 def check_training_size(size: Size) -> None:

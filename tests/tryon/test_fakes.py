@@ -224,7 +224,7 @@ class TestWithout:
 
     def test_masks_other_surroundings_are_refused(self, config: TrainConfig, fakes: Path) -> None:
         shutil.rmtree(fakes / "mask")
-        for option in ("surroundings", "hems"):
+        for option in ("surroundings", "composite", "hems"):
             with pytest.raises(InputError, match=f"fakes: found no folder mask, wanted one with {option}"):
                 train_stage("student", replace(config, fakes=fakes, **{option: True}))
 

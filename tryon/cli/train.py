@@ -70,6 +70,9 @@ def add_arguments(commands: Commands) -> None:
         "--surroundings", action="store_true", help="show the student other backgrounds and occluders, to be kept"
     )
     parser.add_argument(
+        "--composite", action="store_true", help="show the student the photo's own arms and background, in places"
+    )
+    parser.add_argument(
         "--hems", action="store_true", help="show the student garments that end lower or higher than its own do"
     )
     parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG-19 (default: random features)")

@@ -19,6 +19,7 @@ from torch.optim import Adam
 
 from tryon.card import write_card
 from tryon.config import TrainConfig, check_training_size
+from tryon.data.composite import draw_places
 from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
 from tryon.data.hems import draw_hems
@@ -126,7 +127,12 @@ def _read_fakes(config: TrainConfig, data: TryOnFolder) -> Fakes | None:
     if config.fakes is None:
         return None
     fakes = Fakes(config.fakes, data)
-    for option, tells in (("surroundings", "what is no background"), ("hems", "where the garment ends")):
+    told_by_masks = {
+        "surroundings": "what is no background",
+        "composite": "what no garment covers",
+        "hems": "where the garment ends",
+    }
+    for option, tells in told_by_masks.items():
         if getattr(config, option) and not fakes.has_masks:
             raise InputError(f"{fakes.root}: found no folder mask, wanted one with {option}: {tells}")
     if leads():
@@ -205,7 +211,9 @@ class _Run:
             "average": config.average,
             "guidance": config.guidance,
             "surroundings": config.surroundings,
-            "hems": (config.hems and self.stage.name in OF_STUDENT) or None,  # as in runs from before there were any
+            # None as in runs from before there were any
+            "composite": (config.composite and self.stage.name in OF_STUDENT) or None,
+            "hems": (config.hems and self.stage.name in OF_STUDENT) or None,
             "precision": config.precision,
             "seed": config.seed,
             "samples": len(self.data.people),
@@ -371,9 +379,13 @@ class _Run:
         config, place = self.config, part * processes() + rank()
         if config.surroundings:
             sample = replace(sample, surroundings=draw_surroundings(sample, config.seed, self.step, place))
+        photo = sample.person.photo
+        count, _, height, width = photo.shape
+        if config.composite:
+            places = draw_places(count, height, width, config.seed, self.step, place)
+            sample = replace(sample, places=places.to(photo.device))
         if config.hems:
-            photo = sample.person.photo
-            hems = draw_hems(len(photo), photo.shape[2], config.seed, self.step, place)
+            hems = draw_hems(count, height, config.seed, self.step, place)
             sample = replace(sample, hems=hems.to(photo.device))
         return sample
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
+from tryon.data.composite import composited
 from tryon.data.condition import known_background
 from tryon.data.hems import moved_hems
 from tryon.data.sample import Fake, Garment, Person, Sample
@@ -58,7 +59,7 @@ def knowledge_of_tutor(tutor: TryOnModel, sample: Sample, imitates: bool) -> Tut
     if imitates:
         fake_image, photo = _surrounded(sample, fake.image, mask)
         return TutorKnowledge(_seen(photo), region, sample.other, fake_image, fake.image * mask, mask, fake.warped)
-    fake_image, mask = _with_hems(sample, fake.image, mask)
+    fake_image, mask = _varied(sample, fake.image, mask)
     fake_image, photo = _surrounded(sample, fake_image, mask)
     return TutorKnowledge(_seen(fake_image), mask, sample.garment, photo, worn, region, own)
 
@@ -67,7 +68,7 @@ def knowledge_of_fake(sample: Sample, fake: Fake) -> TutorKnowledge:
     """What fake pictures tell. Without masks, another garment may be wherever a picture differs from the photo."""
     worn, region = target_garment(sample.person)
     mask = _changed(fake.image, sample.person.photo) if fake.mask is None else fake.mask
-    fake_image, mask = _with_hems(sample, fake.image, mask)
+    fake_image, mask = _varied(sample, fake.image, mask)
     fake_image, photo = _surrounded(sample, fake_image, mask)
     warped = None if fake.flow is None else _warped_by(fake.flow, sample.garment)
     return TutorKnowledge(_seen(fake_image), mask, sample.garment, photo, worn, region, warped)
@@ -110,8 +111,10 @@ def _rows(item: T, chosen: slice) -> T:
     return cast(T, type(value)(**{field.name: _rows(getattr(value, field.name), chosen) for field in fields(value)}))
 
 
-def _with_hems(sample: Sample, fake_image: Tensor, worn_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The fake image and where it shows a garment, with other hems where the sample has any."""
+def _varied(sample: Sample, fake_image: Tensor, worn_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The fake image and where it shows a garment: in the photo's places and with other hems, if the sample has any."""
+    if sample.places is not None:
+        fake_image = composited(fake_image, worn_mask, sample.person, sample.places)
     if sample.hems is None:
         return fake_image, worn_mask
     assert sample.person.regions is not None  # the target's are of the same

@@ -1,0 +1,125 @@
+"""Fake pictures laid into their photos: where, what becomes of them, and that the student alone sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tryon.config import TrainConfig
+from tryon.data.composite import composited, draw_places
+from tryon.data.labels import Regions
+from tryon.data.sample import Person, Sample
+from tryon.engine import train_stage
+from tryon.errors import InputError
+from tryon.losses import PerceptualLoss
+from tryon.stages import Recipe
+from tryon.stages.student import StudentWarp
+
+SIZE = (64, 48)
+
+
+def test_places_are_a_function_of_seed_step_and_place_alone() -> None:
+    first = draw_places(4, *SIZE, seed=3, step=7)
+    assert torch.equal(first, draw_places(4, *SIZE, seed=3, step=7))
+    others = [draw_places(4, *SIZE, 4, 7), draw_places(4, *SIZE, 3, 8), draw_places(4, *SIZE, 3, 7, place=1)]
+    assert not any(torch.equal(first, other) for other in others)
+
+
+def test_places_are_few_or_many_and_whole_or_none_at_each_pixel() -> None:
+    places = draw_places(400, *SIZE, seed=0, step=0)
+    assert places.shape == (400, 1, *SIZE)
+    assert set(places.unique().tolist()) == {0, 1}
+    shares = places.mean(dim=(1, 2, 3))
+    assert all(part.float().mean() > 0.2 for part in (shares < 0.35, shares > 0.65))
+    assert (places.mean(dim=0) - 0.5).abs().max() < 0.15  # nowhere more often than elsewhere
+
+
+def test_places_are_blots_not_single_pixels() -> None:
+    places = draw_places(100, *SIZE, seed=0, step=0)
+    edges = (places[:, :, 1:] != places[:, :, :-1]).float().mean()
+    assert edges < 3 / SIZE[0]  # a column crosses three outlines at most, in the mean
+
+
+def person_and_fake() -> tuple[Person, Tensor, Tensor]:
+    """A photo of noise, of which each third of the columns is garment, arm or background, and another picture."""
+    generator = torch.Generator().manual_seed(0)
+    photo, fake = (torch.rand(2, 3, *SIZE, generator=generator) for _ in range(2))
+    garment, arms, background = (torch.zeros(2, 1, *SIZE) for _ in range(3))
+    garment[..., :16], arms[..., 16:32], background[..., 32:] = 1, 1, 1
+    nothing = torch.zeros_like(arms)
+    return Person(photo, Regions(garment, nothing, nothing, arms, background), None, None), fake, arms + background
+
+
+def test_a_fake_has_the_photos_arms_and_background_in_the_places_and_is_itself_elsewhere() -> None:
+    person, fake, unclothed = person_and_fake()
+    places = draw_places(2, *SIZE, seed=0, step=0)
+    seen = composited(fake, torch.zeros(2, 1, *SIZE), person, places)
+    assert 0 < (places * unclothed).mean() < unclothed.mean()
+    assert torch.equal(seen, torch.where(places * unclothed > 0, person.photo, fake))
+
+
+def test_the_other_garment_stays_over_them_by_its_mask() -> None:
+    person, fake, unclothed = person_and_fake()
+    worn = torch.zeros(2, 1, *SIZE)
+    worn[:, :, :20], worn[:, :, 20:40] = 1, 0.25
+    seen = composited(fake, worn, person, torch.ones(2, 1, *SIZE))
+    torch.testing.assert_close(seen, torch.lerp(fake, person.photo, unclothed * (1 - worn)), rtol=0, atol=0)
+    assert torch.equal(seen[:, :, :20], fake[:, :, :20])
+
+
+def test_what_densepose_says_is_a_body_is_no_background() -> None:
+    """Parsing alone calls necks so."""
+    person, fake, _ = person_and_fake()
+    densepose = torch.zeros(2, *SIZE, dtype=torch.long)
+    densepose[:, :10, 32:] = 1
+    nowhere = torch.zeros(2, 1, *SIZE)
+    seen = composited(fake, nowhere, replace(person, densepose=densepose), 1 - nowhere)
+    assert torch.equal(seen[:, :, :10, 32:], fake[:, :, :10, 32:])
+    assert torch.equal(seen[:, :, 10:, 32:], person.photo[:, :, 10:, 32:])
+
+
+@pytest.fixture
+def places() -> Tensor:
+    return draw_places(2, 64, 64, seed=1, step=1)
+
+
+def test_the_student_sees_it_and_is_held_to_what_it_was(recipe: Recipe, sample: Sample, places: Tensor) -> None:
+    stage = StudentWarp(recipe, PerceptualLoss(None, recipe.width))
+    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, places=places)))
+    seen = composited(plain.person.photo, plain.worn_mask, sample.person, places)
+    assert not torch.equal(seen, plain.person.photo)
+    assert torch.equal(known.person.photo, seen)
+    for name in ("worn_mask", "target", "target_garment", "region"):
+        assert torch.equal(getattr(known, name), getattr(plain, name))
+    assert torch.equal(known.warped.garment, plain.warped.garment)
+
+
+def test_a_student_that_imitates_does_not(recipe: Recipe, sample: Sample, places: Tensor) -> None:
+    stage = StudentWarp(replace(recipe, guidance="imitate"), PerceptualLoss(None, recipe.width))
+    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, places=places)))
+    assert torch.equal(known.person.photo, plain.person.photo)
+    assert torch.equal(known.target, plain.target)
+
+
+def test_a_student_that_imitates_is_refused_it(tiny_config: TrainConfig) -> None:
+    with pytest.raises(InputError, match="composite: found with guidance imitate, wanted one whose student sees fake"):
+        replace(tiny_config, guidance="imitate", composite=True)
+
+
+def test_a_tutors_run_is_one_run_with_and_without(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    train_stage("tutor-warp", replace(tiny_config, out=tmp_path))
+    train_stage("tutor-warp", replace(tiny_config, out=tmp_path, composite=True, resume=True))
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_training_shows_the_student_that_of_its_step_where_it_is_asked_to(
+    samples_seen: Callable[..., list[Sample]], wanted: bool
+) -> None:
+    for i, sample in enumerate(samples_seen(composite=wanted)):
+        expected = draw_places(len(sample.person.photo), 64, 64, 5, *divmod(i, 2))
+        assert torch.equal(sample.places, expected) if wanted else sample.places is None
