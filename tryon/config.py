@@ -43,6 +43,7 @@ class TrainConfig:
         workers: processes that read data; 0 reads in the training process.
         average: decay a step, above 0 and below 1, of a moving average of the weights, which is then what is saved as
             the model; by default the weights themselves are.
+        generator_from_tutor: start the student's generator from the tutor's.
         guidance: what guides the student: "full" as published, or "imitate", "none", "features" or "always".
         fakes: folder of pictures that the student learns from in the tutor's place (`Fakes`).
         surroundings: show the student its people before other backgrounds and behind occluders, which it is to keep.
@@ -77,6 +78,7 @@ class TrainConfig:
     seed: int = 0
     workers: int = 1
     average: float | None = None
+    generator_from_tutor: bool = False
     guidance: str = PUBLISHED
     fakes: Path | None = None
     surroundings: bool = False

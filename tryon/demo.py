@@ -78,7 +78,9 @@ def _config(data: Path, run: Path, stage: str) -> TrainConfig:
         batch=BATCH,
         learning_rate=LEARNING_RATE,
         settle_norms=SETTLE_NORMS,
+        composite=True,
         hems=True,
+        generator_from_tutor=True,
         seed=SEED,
         picture_every=PICTURE_EVERY,
     )

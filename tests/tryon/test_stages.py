@@ -138,6 +138,20 @@ def test_the_students_generator_stage_adds_a_quarter_of_that_and_the_skin_of_its
     )
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_the_students_generator_starts_from_the_tutors_where_it_is_asked_to(
+    recipe: Recipe, perceptual: PerceptualLoss, wanted: bool
+) -> None:
+    stage = StudentStage(replace(recipe, generator_from_tutor=wanted), perceptual)
+    assert stage.model.generator is not None
+    assert stage.tutor.generator is not None
+    expected = stage.tutor.generator.state_dict()
+    expected["down.0.0.weight"] = expected["down.0.0.weight"][:, :7]  # without the arms
+    found = stage.model.generator.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found) == wanted
+
+
 def test_a_garment_is_warped_with_its_border_and_its_mask_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Student(width=WIDTH, generator=False)
     beyond = AppearanceFlow((), map_of_offset(torch.full((1, 2, 64, 64), 100.0)))

@@ -61,6 +61,9 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--average", type=float, metavar="D", help="save a moving average that keeps D a step")
     parser.add_argument(
+        "--generator-from-tutor", action="store_true", help="start the student's generator from the tutor's"
+    )
+    parser.add_argument(
         "--guidance", choices=GUIDANCE, help="what guides the student: photos, tutor or both (default: full, published)"
     )
     parser.add_argument(

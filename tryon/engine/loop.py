@@ -55,7 +55,7 @@ from tryon.models import TryOnModel
 from tryon.networks.norms import join_norms
 from tryon.precision import LOWERED, autocast, check_precision
 from tryon.progress import Progress
-from tryon.stages import OF_STUDENT, STAGES, Recipe, Stage, StudentWarp, TutorStage
+from tryon.stages import OF_STUDENT, STAGES, Recipe, Stage, StudentStage, StudentWarp, TutorStage
 from tryon.weights import load_state, read_record, save_model, write_json
 
 ADAM_BETAS = (0.5, 0.999)
@@ -183,6 +183,7 @@ class _Run:
             keep_background=config.keep_background,
             copy_mask=config.copy_mask,
             guidance=config.guidance,
+            generator_from_tutor=config.generator_from_tutor,
             fakes=self.fakes,
             without_tutor=stage_type is StudentWarp and self._without_tutor(),
         )
@@ -212,6 +213,7 @@ class _Run:
             "guidance": config.guidance,
             "surroundings": config.surroundings,
             # None as in runs from before there were any
+            "generator_from_tutor": (config.generator_from_tutor and self.stage.name == StudentStage.name) or None,
             "composite": (config.composite and self.stage.name in OF_STUDENT) or None,
             "hems": (config.hems and self.stage.name in OF_STUDENT) or None,
             "precision": config.precision,

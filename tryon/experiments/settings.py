@@ -20,12 +20,14 @@ SETTINGS_FILE = "settings.json"
 
 @dataclass(frozen=True)
 class Variant:
-    """A student: how it is guided, and whether it is shown other surroundings or hems."""
+    """A student: how it is guided, what it is shown, and what its generator starts from."""
 
     name: str
     guidance: str
     surroundings: bool = False
+    composite: bool = False
     hems: bool = False
+    generator_from_tutor: bool = False
 
 
 TUTOR = "tutor"
@@ -38,6 +40,7 @@ VARIANTS = (
     Variant("always on", "always"),
     Variant("full + surroundings", PUBLISHED, surroundings=True),
     Variant("full + hems", PUBLISHED, hems=True),
+    Variant("full + all three", PUBLISHED, composite=True, hems=True, generator_from_tutor=True),
 )
 
 
@@ -89,7 +92,7 @@ QUICK = Settings(
     noise_levels=(0.0, demo.PARSING_NOISE, 1.0),
     seeds=(0,),
     steps={"tutor-warp": 600, "tutor": 300, "student-warp": 250, "student": 350},
-    variants=tuple(variant for variant in VARIANTS if variant.name in (IMITATE, "teacher", "full", "full + hems")),
+    variants=tuple(variant for variant in VARIANTS if variant.name in (IMITATE, "teacher", "full", "full + all three")),
 )
 
 

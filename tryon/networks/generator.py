@@ -20,6 +20,7 @@ from tryon.networks.remade import remade
 GENERATOR_CHANNELS = (64, 128, 256, 512, 512)
 RENDERED_CHANNELS = 3
 OUTPUT_CHANNELS = RENDERED_CHANNELS + 1
+FIRST_LAYER = "down.0.0.weight"
 
 
 class Rendering(NamedTuple):
@@ -58,6 +59,12 @@ class Generator(nn.Module):
         for depth in range(innermost - 1, 0, -1):
             self.up.append(_up_step(2 * channels[depth], channels[depth - 1]))
         self.up.append(_UpStep(_upsampling(), convolution(2 * channels[0], OUTPUT_CHANNELS + copy_mask)))
+
+    def start_from(self, other: Generator) -> None:
+        """Take another generator's weights; of its first layer, those of as many inputs as there are here."""
+        weights = other.state_dict()
+        weights[FIRST_LAYER] = weights[FIRST_LAYER][:, : self.in_channels]
+        self.load_state_dict(weights)
 
     def forward(self, inputs: Tensor) -> Rendering:
         """N x in_channels x H x W, any H, W >= 1, to the rendered image and its masks.

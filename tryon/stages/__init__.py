@@ -19,6 +19,7 @@ __all__ = [
     "Recipe",
     "Stage",
     "StepResult",
+    "StudentStage",
     "StudentWarp",
     "TutorStage",
 ]

@@ -34,6 +34,7 @@ class Recipe:
         keep_background: whether the tutor's generator sees the background that stays.
         copy_mask: whether the generators copy where they need not paint.
         guidance: what guides the student, one of `GUIDANCE`.
+        generator_from_tutor: whether the student's generator starts from the tutor's.
         fakes: pictures that the student learns from in the tutor's place.
         without_tutor: whether, with such pictures, there is no tutor for the student's warp network to start from.
     """
@@ -46,6 +47,7 @@ class Recipe:
     keep_background: bool = False
     copy_mask: bool = False
     guidance: str = PUBLISHED
+    generator_from_tutor: bool = False
     fakes: Fakes | None = None
     without_tutor: bool = False
 

@@ -52,6 +52,10 @@ class DistilledStage(Stage):
             distilled = tuple(term for term in self.guidance.distilled if term in known)
             self.guidance = replace(self.guidance, distilled=distilled)
 
+    def _starting_tutor(self) -> TryOnModel:
+        """Whose weights the student may start from: with fake pictures it makes none, but has been trained."""
+        return load_earlier(self.recipe, TutorStage.name) if self.recipe.fakes else self.tutor
+
     def freeze(self, dtype: torch.dtype | None) -> None:
         """The tutor too."""
         super().freeze(dtype)
@@ -96,8 +100,9 @@ class StudentWarp(DistilledStage):
         if recipe.without_tutor:
             _log.info("%s: no tutor in %s, so its weights begin at random", self.name, recipe.init)
             return
-        tutor = load_earlier(recipe, TutorStage.name) if recipe.fakes else self.tutor
-        for part, tutors in zip(_shared_parts(self.model.warp), _shared_parts(tutor.warp), strict=True):
+        for part, tutors in zip(
+            _shared_parts(self.model.warp), _shared_parts(self._starting_tutor().warp), strict=True
+        ):
             part.load_state_dict(tutors.state_dict())
 
     def start_half(self, second_half: bool) -> None:
@@ -120,7 +125,11 @@ def _shared_parts(warp: WarpNetwork) -> tuple[nn.Module, ...]:
 
 
 class StudentStage(DistilledStage):
-    """Stage 4: the student's generator, and its warp network at a fifth of the learning rate."""
+    """Stage 4: the student's generator, and its warp network at a fifth of the learning rate.
+
+    The generator starts from random weights, as published, or from the tutor's, with which it shares all inputs but
+    the arms'.
+    """
 
     name = "student"
     epochs = 100
@@ -130,6 +139,11 @@ class StudentStage(DistilledStage):
         super().__init__(recipe, perceptual)
         self.model = Student(width=recipe.width, generator=True, copy_mask=recipe.copy_mask)
         self.model.warp.load_state_dict(load_earlier(recipe, StudentWarp.name).warp.state_dict())
+        if recipe.generator_from_tutor:
+            tutor = self._starting_tutor()
+            assert self.model.generator is not None  # both are of their second stage
+            assert tutor.generator is not None
+            self.model.generator.start_from(tutor.generator)
 
     def step(self, sample: Sample, second_half: bool) -> StepResult:
         """Warp losses and distillation, generator losses and the skin that the real garment uncovers."""

@@ -80,9 +80,11 @@ def scores(out: Path, name: str) -> dict:
 
 
 def test_every_form_of_guidance_has_a_student_and_the_published_one_also_with_what_may_help() -> None:
-    assert [variant.guidance for variant in VARIANTS] == [*GUIDANCE, "full", "full"]
+    assert [variant.guidance for variant in VARIANTS] == [*GUIDANCE, "full", "full", "full"]
     assert [variant.name for variant in VARIANTS if variant.surroundings] == ["full + surroundings"]
-    assert [variant.name for variant in VARIANTS if variant.hems] == ["full + hems"]
+    assert [variant.name for variant in VARIANTS if variant.hems] == ["full + hems", "full + all three"]
+    for option in ("composite", "generator_from_tutor"):
+        assert [variant.name for variant in VARIANTS if getattr(variant, option)] == ["full + all three"]
     assert all(settings.training_noise in settings.noise_levels for settings in (FULL, QUICK))
     assert len(FULL.seeds) == 3
 
@@ -103,7 +105,8 @@ def test_each_student_is_trained_as_its_variant_says_with_the_seed_of_its_tutor(
     for variant in VARIANTS:
         config = experiment._config(7, whole, "student", variant)
         assert (config.guidance, config.seed) == (variant.guidance, 7)
-        assert (config.surroundings, config.hems) == (variant.surroundings, variant.hems)
+        for option in ("surroundings", "composite", "hems", "generator_from_tutor"):
+            assert getattr(config, option) == getattr(variant, option)
 
 
 def test_the_training_people_are_parsed_wrongly_and_the_test_people_are_the_same_at_every_noise(whole: Path) -> None:

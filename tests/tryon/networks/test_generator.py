@@ -94,3 +94,14 @@ def test_composition_lays_the_warped_garment_over_the_rendered_image_pixel_by_pi
 def test_a_wrong_input_shape_is_refused_by_name(shape):
     with pytest.raises(InputError, match="inputs must be N x 7 x H x W"):
         Generator(7, SMALL)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("tutors_channels", [7, 8])
+def test_started_from_another_it_paints_the_same_where_that_ones_further_inputs_are_nothing(tutors_channels):
+    torch.manual_seed(0)
+    tutors, students = Generator(tutors_channels, SMALL, copy_mask=True), Generator(7, SMALL, copy_mask=True)
+    students.start_from(tutors)
+    inputs = torch.randn(1, 7, 64, 64)
+    further = inputs.new_zeros(1, tutors_channels - 7, 64, 64)
+    for found, wanted in zip(students(inputs), tutors(torch.cat((inputs, further), dim=1)), strict=True):
+        torch.testing.assert_close(found, wanted)
