@@ -21,6 +21,12 @@ MUTANTS = (
     Mutant(REMADE, "    replaced.clear()", "    pass", OF_REMADE),
     Mutant(REMADE, "return None if _same(kept, *replaced) else kept", "return kept", OF_REMADE),
     Mutant(GENERATOR, "with remade(upsampled, partial(upsampling, features)):", "if True:", OF_REMADE),
+    Mutant(
+        GENERATOR,
+        "weights[FIRST_LAYER][:, : self.in_channels]",
+        "weights[FIRST_LAYER][:, -self.in_channels :]",
+        f"{OF_GENERATOR} -k started_from",
+    ),
     Mutant(FLOW, "with remade(features, joined):", "if True:", OF_REMADE),
     Mutant(FLOW, "grid = previous.detach().permute(0, 2, 3, 1)", "grid = previous.permute(0, 2, 3, 1)", OF_FLOW),
     Mutant(FLOW, "NEGATIVE_SLOPE = 0.1", "NEGATIVE_SLOPE = 0.2", OF_FLOW),

@@ -34,6 +34,8 @@ GUIDANCE = "tests/tryon/test_guidance.py"
 SURROUNDINGS = "tests/tryon/data/test_surroundings.py"
 HEMS = "tryon/data/hems.py"
 OF_HEMS = "tests/tryon/data/test_hems.py"
+COMPOSITE = "tryon/data/composite.py"
+OF_COMPOSITE = "tests/tryon/data/test_composite.py"
 AVERAGE = "tests/tryon/test_average.py"
 
 MUTANTS = (
@@ -146,14 +148,31 @@ MUTANTS = (
     Mutant(
         KNOWLEDGE,
         "        fake_image, photo = _surrounded(sample, fake.image, mask)\n        return",
-        "        fake_image, photo = _with_hems(sample, fake.image, mask)[0], sample.person.photo\n        return",
-        f"{OF_HEMS} -k imitates",
+        "        fake_image, photo = _varied(sample, fake.image, mask)[0], sample.person.photo\n        return",
+        f"{OF_HEMS} {OF_COMPOSITE} -k imitates",
     ),
     Mutant(
         LOOP,
-        "photo.shape[2], config.seed, self.step, place)",
-        "photo.shape[2], config.seed, 0, place)",
+        "draw_hems(count, height, config.seed, self.step, place)",
+        "draw_hems(count, height, config.seed, 0, place)",
         f"{OF_HEMS} -k those_of_its_step",
+    ),
+    Mutant(
+        LOOP,
+        "height, width, config.seed, self.step, place)",
+        "height, width, config.seed, 0, place)",
+        f"{OF_COMPOSITE} -k that_of_its_step",
+    ),
+    Mutant(COMPOSITE, "FEWEST, MOST = 0.15, 0.85", "FEWEST, MOST = 0.45, 0.55", OF_COMPOSITE),
+    Mutant(COMPOSITE, "CELLS = (6, 5)", "CELLS = (60, 50)", f"{OF_COMPOSITE} -k blots"),
+    Mutant(COMPOSITE, "known_background(person)", "person.regions.background", f"{OF_COMPOSITE} -k densepose"),
+    Mutant(COMPOSITE, " * (1 - worn)", "", OF_COMPOSITE),
+    Mutant(COMPOSITE, "person.regions.arms + ", "", OF_COMPOSITE),
+    Mutant(
+        STUDENT,
+        "            self.model.generator.start_from(tutor.generator)",
+        "            pass",
+        f"{STAGES} -k generator_starts",
     ),
     Mutant(
         MODELS,
