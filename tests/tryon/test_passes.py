@@ -123,6 +123,7 @@ def test_a_batch_is_not_changed_by_those_after_it(graphed: GraphedPass) -> None:
         *(pytest.param(stage, {}, marks=pytest.mark.more) for stage in STAGES if stage != "student"),
         pytest.param("tutor", {"keep_background": True, "copy_mask": True}, marks=pytest.mark.more),
         pytest.param("student", {"recompute": True}, marks=pytest.mark.more),
+        pytest.param("student-warp", {"surroundings": True, "composite": True, "hems": True}, marks=pytest.mark.more),
     ],
     ids=str,
 )
@@ -138,7 +139,8 @@ def test_no_stage_waits_for_the_gpu_on_a_batchs_way(
     run.stage.to(META)
     run.stage.freeze(None)
     run._start_half(True)
-    batch = move(stack([data.read_sample(data.people[i], data.people[i + 1]) for i in range(2)]), META)
+    sample = stack([data.read_sample(data.people[i], data.people[i + 1]) for i in range(2)])
+    batch = move(run._varied(sample, 0), META)
     monkeypatch.setattr(torch, "tensor", None)  # makes a table of the host's, whatever the device
     with OnOneDevice():
         passed = run.passing(batch)
@@ -147,7 +149,11 @@ def test_no_stage_waits_for_the_gpu_on_a_batchs_way(
 
 
 @needs_gpu
-@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "batch": 1}, {"recompute": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"accumulate": 2, "batch": 1}, {"recompute": True}, {"surroundings": True, "composite": True, "hems": True}],
+    ids=str,
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_replayed_batches_train_as_those_that_are_not(
