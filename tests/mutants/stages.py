@@ -36,6 +36,7 @@ HEMS = "tryon/data/hems.py"
 OF_HEMS = "tests/tryon/data/test_hems.py"
 COMPOSITE = "tryon/data/composite.py"
 OF_COMPOSITE = "tests/tryon/data/test_composite.py"
+SEEN = "tests/tryon/data/test_what_students_see.py"
 AVERAGE = "tests/tryon/test_average.py"
 
 MUTANTS = (
@@ -149,7 +150,7 @@ MUTANTS = (
         KNOWLEDGE,
         "        fake_image, photo = _surrounded(sample, fake.image, mask)\n        return",
         "        fake_image, photo = _varied(sample, fake.image, mask)[0], sample.person.photo\n        return",
-        f"{OF_HEMS} {OF_COMPOSITE} -k imitates",
+        f"{SEEN} -k imitates",
     ),
     Mutant(
         LOOP,

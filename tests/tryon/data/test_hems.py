@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from tryon.config import TrainConfig
 from tryon.data.hems import REACH, draw_hems, moved_hems
 from tryon.data.labels import Regions
 from tryon.data.sample import Sample
-from tryon.engine import train_stage
-from tryon.errors import InputError
 from tryon.losses import PerceptualLoss
 from tryon.stages import Recipe
 from tryon.stages.student import StudentWarp
@@ -116,23 +112,6 @@ def test_the_student_sees_them_and_is_held_to_what_it_was(recipe: Recipe, sample
     for name in ("target", "target_garment", "region"):
         assert torch.equal(getattr(known, name), getattr(plain, name))
     assert torch.equal(known.warped.garment, plain.warped.garment)
-
-
-def test_a_student_that_imitates_does_not(recipe: Recipe, sample: Sample) -> None:
-    stage = StudentWarp(replace(recipe, guidance="imitate"), PerceptualLoss(None, recipe.width))
-    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, hems=torch.tensor([6, -6]))))
-    assert torch.equal(known.person.photo, plain.person.photo)
-    assert torch.equal(known.target, plain.target)
-
-
-def test_a_student_that_imitates_is_refused_them(tiny_config: TrainConfig) -> None:
-    with pytest.raises(InputError, match="hems: found with guidance imitate, wanted one whose student sees fake"):
-        replace(tiny_config, guidance="imitate", hems=True)
-
-
-def test_a_tutors_run_is_one_run_with_and_without(tiny_config: TrainConfig, tmp_path: Path) -> None:
-    train_stage("tutor-warp", replace(tiny_config, out=tmp_path))
-    train_stage("tutor-warp", replace(tiny_config, out=tmp_path, hems=True, resume=True))
 
 
 @pytest.mark.parametrize("wanted", [False, True])

@@ -1,0 +1,43 @@
+"""Of what students may be shown, what is the same for all of it: it is theirs alone, of those who see fake images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tryon.config import TrainConfig
+from tryon.data.composite import draw_places
+from tryon.data.sample import Sample
+from tryon.engine import train_stage
+from tryon.errors import InputError
+from tryon.losses import PerceptualLoss
+from tryon.stages import Recipe
+from tryon.stages.student import StudentWarp
+
+of_fakes = pytest.mark.parametrize("option", ["composite", "hems"])
+
+
+@pytest.mark.parametrize(
+    "drawn", [{"places": draw_places(2, 64, 64, seed=1, step=1)}, {"hems": torch.tensor([6, -6])}], ids=list
+)
+def test_a_student_that_imitates_does_not_see_it(recipe: Recipe, sample: Sample, drawn: dict[str, Tensor]) -> None:
+    stage = StudentWarp(replace(recipe, guidance="imitate"), PerceptualLoss(None, recipe.width))
+    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, **drawn)))
+    assert torch.equal(known.person.photo, plain.person.photo)
+    assert torch.equal(known.target, plain.target)
+
+
+@of_fakes
+def test_a_student_that_imitates_is_refused_it(tiny_config: TrainConfig, option: str) -> None:
+    with pytest.raises(InputError, match=f"{option}: found with guidance imitate, wanted one whose student sees fake"):
+        replace(tiny_config, guidance="imitate", **{option: True})
+
+
+@of_fakes
+def test_a_tutors_run_is_one_run_with_and_without(tiny_config: TrainConfig, tmp_path: Path, option: str) -> None:
+    train_stage("tutor-warp", replace(tiny_config, out=tmp_path))
+    train_stage("tutor-warp", replace(tiny_config, out=tmp_path, resume=True, **{option: True}))
