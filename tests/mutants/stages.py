@@ -139,11 +139,12 @@ MUTANTS = (
         "background",
         f"{SURROUNDINGS} -k input_and_target",
     ),
-    Mutant(HEMS, "generator.uniform(size=count) < MOVED_SHARE", "generator.uniform(size=count) < 2", OF_HEMS),
+    Mutant(HEMS, "triangular(-REACH, 0, REACH, count)", "uniform(-REACH, REACH, count)", f"{OF_HEMS} -k more_often"),
+    Mutant(HEMS, "rows = (moves * heights)", "rows = (moves * worn.shape[2])", OF_HEMS),
     Mutant(HEMS, "torch.where(lower, 1 - worn, worn)", "worn.new_ones(())", OF_HEMS),
     Mutant(HEMS, "clothes = regions.garment + regions.other_clothes", "clothes = 1 - regions.background", OF_HEMS),
     Mutant(HEMS, "torch.minimum(rows.abs(), most)", "rows.abs()", f"{OF_HEMS} -k no_further"),
-    Mutant(HEMS, " * place * moves", " * place", OF_HEMS),
+    Mutant(HEMS, " * place * moved", " * place", OF_HEMS),
     Mutant(HEMS, "torch.where(lower, worn + band, worn - band)", "worn", OF_HEMS),
     Mutant(HEMS, ".gather(2, places) * inside", ".gather(2, places)", f"{OF_HEMS} -k frame"),
     Mutant(
@@ -154,8 +155,8 @@ MUTANTS = (
     ),
     Mutant(
         LOOP,
-        "draw_hems(count, height, config.seed, self.step, place)",
-        "draw_hems(count, height, config.seed, 0, place)",
+        "draw_hems(count, config.seed, self.step, place)",
+        "draw_hems(count, config.seed, 0, place)",
         f"{OF_HEMS} -k those_of_its_step",
     ),
     Mutant(

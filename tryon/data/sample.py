@@ -99,7 +99,7 @@ class Sample:
         other: another garment to dress the person in.
         surroundings: other ones, if there are.
         places: where the picture of the person in the other garment may have the photo's pixels, if any may.
-        hems: by how many rows the hem of the other garment moves in that picture, if at all.
+        hems: by how much of its height the hem of the other garment moves in that picture, if at all.
         fake: a picture of the person in another garment, where it is not the tutor who makes it.
     """
 

@@ -387,7 +387,7 @@ class _Run:
             places = draw_places(count, height, width, config.seed, self.step, place)
             sample = replace(sample, places=places.to(photo.device))
         if config.hems:
-            hems = draw_hems(count, height, config.seed, self.step, place)
+            hems = draw_hems(count, config.seed, self.step, place)
             sample = replace(sample, hems=hems.to(photo.device))
         return sample
 
