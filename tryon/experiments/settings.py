@@ -24,7 +24,6 @@ class Variant:
 
     name: str
     guidance: str
-    surroundings: bool = False
     composite: bool = False
     hems: bool = False
     generator_from_tutor: bool = False
@@ -38,8 +37,6 @@ VARIANTS = (
     Variant("teacher + features", "features"),
     Variant("full", PUBLISHED),
     Variant("always on", "always"),
-    Variant("full + surroundings", PUBLISHED, surroundings=True),
-    Variant("full + hems", PUBLISHED, hems=True),
     Variant("full + all three", PUBLISHED, composite=True, hems=True, generator_from_tutor=True),
 )
 
@@ -57,7 +54,7 @@ class Settings:
         noise_levels: how wrong the test people's parsing is, in turns; the training's must be among them.
         seeds: of initial weights and order of the data, for the tutor and its students alike.
         width: channel scale.
-        steps: of each stage.
+        steps: of each stage; in the published proportions by default.
         batch: samples a step.
         learning_rate: of all stages.
         settle_norms: batches over which norms are settled.
@@ -75,7 +72,7 @@ class Settings:
     seeds: tuple[int, ...] = (0, 2, 3)  # with 1 the tutor's warp is lost at this rate: docs/experiment.md
     width: float = demo.WIDTH
     steps: Mapping[str, int] = field(
-        default_factory=lambda: {"tutor-warp": 2000, "tutor": 800, "student-warp": 1000, "student": 1000}
+        default_factory=lambda: {"tutor-warp": 800, "tutor": 800, "student-warp": 1600, "student": 800}
     )
     batch: int = demo.BATCH
     learning_rate: float = demo.LEARNING_RATE
