@@ -124,7 +124,8 @@ def test_a_refusal_is_on_the_page_and_the_next_picture_is_dressed(visitor: Visit
     assert visitor.refusal().startswith("garment: found no plain background")
     assert not visitor.page.is_visible("#after")
     visitor.take("garment", broken)
-    visitor.page.wait_for_function("document.querySelector('#refusal').textContent.includes('cannot be read')")
+    # A function: the page's policy lets no expression be evaluated more than once.
+    visitor.page.wait_for_function("() => document.querySelector('#refusal').textContent.includes('cannot be read')")
     assert visitor.refusal() == "garment: cannot be read as an image by this browser"
     shown = int(visitor.page.get_attribute("body", "data-shown"))
     visitor.page.click("#garment .examples button >> nth=1")
@@ -181,7 +182,7 @@ def test_a_camera_is_dressed_until_it_is_stopped(camera: tuple[Visitor, Image.Im
     assert not page.is_visible("#person video")
     assert page.evaluate("document.querySelector('#person video').srcObject.active") is False
     kept = "document.querySelector('#person .drop img')"
-    page.wait_for_function(f"{kept}.complete")
+    page.wait_for_function(f"() => {kept}.complete")
     assert page.evaluate(f"[{kept}.naturalWidth, {kept}.naturalHeight]") == list(seen.size)
     page.click("#person .examples button >> nth=1")
     page.wait_for_selector(".stage:not(.busy)")
