@@ -8,6 +8,7 @@ from tryon.data.sample import Sample
 from tryon.losses import PerceptualLoss
 from tryon.precision import autocast
 from tryon.stages import Recipe, StudentWarp, TutorStage
+from tryon_kernels.libraries import variants
 
 WIDTH = 1 / 16
 # Folding a norm into a convolution before it is rounded moves each feature by a rounding, 2^-9, in each of some forty
@@ -23,10 +24,29 @@ def losses_of(stage: StudentWarp | TutorStage, sample: Sample, precision: str) -
         return stage.step(sample, False).losses
 
 
-def test_freezing_the_perceptual_loss_changes_no_bit_of_a_bfloat16_step(recipe: Recipe, sample: Sample) -> None:
+@pytest.fixture
+def plain_and_frozen(recipe: Recipe) -> tuple[TutorStage, TutorStage]:
+    """A stage, and one of the same weights whose perceptual loss is frozen in bfloat16."""
     plain, frozen = (TutorStage(recipe, PerceptualLoss(None, WIDTH)) for _ in range(2))
     frozen.model.load_state_dict(plain.model.state_dict())
     frozen.freeze(torch.bfloat16)
+    return plain, frozen
+
+
+def test_freezing_the_perceptual_loss_changes_losses_by_no_more_than_rounding(
+    plain_and_frozen: tuple[TutorStage, TutorStage], sample: Sample
+) -> None:
+    expected, losses = (losses_of(stage, sample, "bf16") for stage in plain_and_frozen)
+    for name, value in expected.items():
+        tolerance = LOWERED_TOLERANCE if name.endswith("perceptual") else 0
+        torch.testing.assert_close(losses[name], value, rtol=tolerance, atol=0)
+
+
+@pytest.mark.skipif(variants().chosen != "amx", reason="without AMX oneDNN sums in an order of its own for some sizes")
+def test_freezing_the_perceptual_loss_changes_no_bit_of_a_bfloat16_step(
+    plain_and_frozen: tuple[TutorStage, TutorStage], sample: Sample
+) -> None:
+    plain, frozen = plain_and_frozen
     expected, losses = losses_of(plain, sample, "bf16"), losses_of(frozen, sample, "bf16")
     assert all(torch.equal(losses[name], expected[name]) for name in expected)
     sum(expected.values()).backward()

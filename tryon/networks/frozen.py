@@ -14,8 +14,9 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> None:
     """Prepare a network, where it lies, for inference alone: in place, and for good.
 
     Batch norms that follow a convolution become part of it, which moves values by float32's rounding. Convolutions are
-    kept in `dtype`, by default the one they have. On a CPU oneDNN's own layout of their weights is made once instead
-    of at every call, and the activation that follows is computed with them; the network can then not be moved or saved.
+    kept in `dtype`, by default the one they have. On a CPU that multiplies it, oneDNN's own layout of their weights is
+    made once instead of at every call, and the activation that follows is computed with them; the network can then not
+    be moved or saved.
     On an NVIDIA GPU a ReLU that follows is computed with them.
     """
     network.eval().requires_grad_(False)
@@ -51,7 +52,16 @@ def _fold(layers: nn.Sequential) -> None:
 
 def _laid_out_by_onednn(convolution: nn.Conv2d) -> bool:
     weight = convolution.weight
-    return weight.device.type == "cpu" and weight.dtype != torch.float64 and torch.backends.mkldnn.is_available()
+    return weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and _multiplied_by_onednn(weight.dtype)
+
+
+def _multiplied_by_onednn(dtype: torch.dtype) -> bool:
+    """Whether oneDNN has a layout for it on this CPU: half formats take instructions that not every one has."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if dtype == torch.float16:
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    return dtype == torch.float32
 
 
 def _run_by_cudnn(convolution: nn.Conv2d) -> bool:

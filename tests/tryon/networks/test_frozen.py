@@ -55,6 +55,17 @@ def test_values_are_those_of_the_network_it_was_to_rounding(student: Student, he
     assert (image(frozen, height, width) - exact).abs().max() <= 8 * rounding
 
 
+def test_on_a_cpu_that_does_not_multiply_its_dtype_it_has_torchs_own_layout(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen, "_multiplied_by_onednn", lambda dtype: dtype == torch.float32)
+    model = deepcopy(student)
+    freeze(model, torch.bfloat16)
+    assert not any(isinstance(module, frozen._PackedConvolution) for module in model.modules())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (image(model, 96, 64) - image(student, 96, 64)).abs().max() < LOWERED_TOLERANCE
+
+
 def test_in_bfloat16_they_are_as_near_as_autocasts(student: Student) -> None:
     exact = image(student, 96, 64)
     frozen = deepcopy(student)
