@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -93,12 +92,3 @@ def test_the_student_sees_it_and_is_held_to_what_it_was(recipe: Recipe, sample: 
     for name in ("worn_mask", "target", "target_garment", "region"):
         assert torch.equal(getattr(known, name), getattr(plain, name))
     assert torch.equal(known.warped.garment, plain.warped.garment)
-
-
-@pytest.mark.parametrize("wanted", [False, True])
-def test_training_shows_the_student_that_of_its_step_where_it_is_asked_to(
-    samples_seen: Callable[..., list[Sample]], wanted: bool
-) -> None:
-    for i, sample in enumerate(samples_seen(composite=wanted)):
-        expected = draw_places(len(sample.person.photo), 64, 64, 5, *divmod(i, 2))
-        assert torch.equal(sample.places, expected) if wanted else sample.places is None

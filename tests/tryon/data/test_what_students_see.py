@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from tryon.config import TrainConfig
 from tryon.data.composite import draw_places
+from tryon.data.hems import draw_hems
 from tryon.data.sample import Sample
 from tryon.engine import train_stage
 from tryon.errors import InputError
@@ -41,3 +43,14 @@ def test_a_student_that_imitates_is_refused_it(tiny_config: TrainConfig, option:
 def test_a_tutors_run_is_one_run_with_and_without(tiny_config: TrainConfig, tmp_path: Path, option: str) -> None:
     train_stage("tutor-warp", replace(tiny_config, out=tmp_path))
     train_stage("tutor-warp", replace(tiny_config, out=tmp_path, resume=True, **{option: True}))
+
+
+@pytest.mark.parametrize("wanted", [("composite",), ("hems",), ("composite", "hems"), ()], ids="+".join)
+def test_training_shows_the_student_what_is_drawn_of_its_step_where_it_is_asked_to(
+    samples_seen: Callable[..., list[Sample]], wanted: tuple[str, ...]
+) -> None:
+    for i, sample in enumerate(samples_seen(**dict.fromkeys(wanted, True))):
+        people, step = len(sample.person.photo), divmod(i, 2)
+        drawn = {"composite": draw_places(people, 64, 64, 5, *step), "hems": draw_hems(people, 5, *step)}
+        for option, found in (("composite", sample.places), ("hems", sample.hems)):
+            assert torch.equal(found, drawn[option]) if option in wanted else found is None
