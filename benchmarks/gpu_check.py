@@ -31,6 +31,7 @@ from benchmarks.gpu_timing import (
     launch_seconds,
     measure_limits,
 )
+from benchmarks.gpu_values import DTYPES as VALUE_DTYPES
 from benchmarks.gpu_values import FAILURES_KEPT, Part, check_apart, failing
 from benchmarks.inputs import BATCHES, DTYPES, OPS, Case, cases
 from tryon_kernels.availability import missing
@@ -143,8 +144,11 @@ def check_values(
             add(Part(backend, "all", "pytest", skipped=why))
         else:
             checks.append(partial(run_tests, backend, processes))
-        for ops in [OPS] if dry_run else [(op,) for op in OPS]:  # a process takes long to start
-            checks.append(partial(check_apart, backend, ops, device, few=dry_run, one_thread=processes > 1))
+        # What compiles takes minutes, so it is shared out; in a dry run a process takes longest to start.
+        shares = [(OPS, VALUE_DTYPES)] if dry_run else [((op,), (dtype,)) for op in OPS for dtype in VALUE_DTYPES]
+        for ops, dtypes in shares:
+            check = partial(check_apart, backend, ops, device, few=dry_run, dtypes=dtypes)
+            checks.append(partial(check, one_thread=processes > 1))
     with ThreadPoolExecutor(processes) as pool:
         for done in as_completed([pool.submit(check) for check in checks]):
             add(*done.result())

@@ -91,27 +91,31 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
-def check_op(backend: str, op: str, device: torch.device, few: bool) -> list[Part]:
-    """All parts for an op; `few` takes some of the cases only."""
+def check_op(backend: str, op: str, device: torch.device, few: bool, dtypes: Sequence[torch.dtype]) -> list[Part]:
+    """All parts for an op in some dtypes; `few` takes some of the cases only."""
     parts = []
     with tk.use_backend(backend):
         for deterministic in (True, False):
-            mode = "deterministic" if deterministic else "default"
+            mode = f"{', '.join(_name(dtype) for dtype in dtypes)}, {'deterministic' if deterministic else 'default'}"
             with unwritten_shows(deterministic):
-                parts.append(attempt_all(backend, op, f"values, {mode}", _values(op, device, few)))
+                parts.append(attempt_all(backend, op, f"values, {mode}", _values(op, device, few, dtypes)))
                 for name, check in (("graph", _replayed), ("side stream", _on_side_stream)):
                     if device.type == "cuda":
-                        attempts = _some_cases(op, partial(check, device=device))
+                        attempts = _some_cases(op, dtypes, partial(check, device=device))
                         parts.append(attempt_all(backend, op, f"{name}, {mode}", attempts))
                 if deterministic or op == "correlation":  # its gradients are the same bits in any case
-                    parts.append(attempt_all(backend, op, f"same bits, {mode}", _repeated(op, device, few)))
+                    parts.append(attempt_all(backend, op, f"same bits, {mode}", _repeated(op, device, few, dtypes)))
     return parts
 
 
-def _values(op: str, device: torch.device, few: bool) -> Attempts:
-    """Every case in every dtype and memory layout."""
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _values(op: str, device: torch.device, few: bool, dtypes: Sequence[torch.dtype]) -> Attempts:
+    """Every case in the dtypes and every memory layout."""
     for case in sample_inputs(op)[:: 5 if few else 1]:
-        for dtype in DTYPES:
+        for dtype in dtypes:
             for layout in list(LAYOUTS)[: 2 if few else None]:
                 yield f"{case} {dtype} {layout}", partial(_compare, case, dtype, layout, device)
 
@@ -124,9 +128,9 @@ def _compare(case: Case, dtype: torch.dtype, layout: str, device: torch.device) 
     assert_within_rounding(case, result, grad_output)
 
 
-def _repeated(op: str, device: torch.device, few: bool) -> Attempts:
+def _repeated(op: str, device: torch.device, few: bool, dtypes: Sequence[torch.dtype]) -> Attempts:
     """A size at which many threads add to the same few places."""
-    for dtype in DTYPES:
+    for dtype in dtypes:
         for layout in ("contiguous", "channels_last"):
             label = f"{op} {dtype} {layout}"
             yield label, partial(_repeat, contended(op, few), dtype, layout, device)
@@ -159,9 +163,9 @@ def contended(op: str, few: bool = False) -> Case:
     return Case(op, "contended", tensors, OPTIONS[op])
 
 
-def _some_cases(op: str, check: Callable[[Case, Tensor], None]) -> Attempts:
+def _some_cases(op: str, dtypes: Sequence[torch.dtype], check: Callable[[Case, Tensor], None]) -> Attempts:
     for case in [case for case in sample_inputs(op) if case.tensors[0].numel() > 0][:3]:
-        for dtype in (torch.float32, torch.bfloat16):
+        for dtype in dtypes:
             lowered = with_dtype(case, dtype)
             yield f"{lowered} {dtype}", partial(check, lowered, lowered.output_gradient())
 
@@ -209,15 +213,20 @@ def _on_side_stream(case: Case, grad_output: Tensor, device: torch.device) -> No
 
 
 def check_apart(
-    backend: str, ops: Sequence[str], device: torch.device, few: bool, one_thread: bool = False
+    backend: str,
+    ops: Sequence[str],
+    device: torch.device,
+    few: bool,
+    one_thread: bool = False,
+    dtypes: Sequence[torch.dtype] = DTYPES,
 ) -> list[Part]:
-    """`check_op` of some ops in a process of its own, which a wrong access or a hanging kernel ends.
+    """`check_op` of some ops and dtypes in a process of its own, which a wrong access or a hanging kernel ends.
 
     Beside others it is to have one thread: threads that wait for each other on cores that all of them want get nowhere.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_parts, args=(sender, backend, ops, device, few, one_thread))
+    process = context.Process(target=_send_parts, args=(sender, backend, ops, device, few, one_thread, dtypes))
     process.start()
     sender.close()
     try:
@@ -234,12 +243,18 @@ def check_apart(
 
 
 def _send_parts(
-    sender: Connection, backend: str, ops: Sequence[str], device: torch.device, few: bool, one_thread: bool
+    sender: Connection,
+    backend: str,
+    ops: Sequence[str],
+    device: torch.device,
+    few: bool,
+    one_thread: bool,
+    dtypes: Sequence[torch.dtype],
 ) -> None:
     if one_thread:
         torch.set_num_threads(1)
     try:
-        parts = [part for op in ops for part in check_op(backend, op, device, few)]
+        parts = [part for op in ops for part in check_op(backend, op, device, few, dtypes)]
     except Exception as error:
         parts = [failing(backend, op, "values", first_line(error)) for op in ops]
     sender.send(parts)
