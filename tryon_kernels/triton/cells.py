@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from tryon_kernels.gpu import kernels
-from tryon_kernels.triton.positions import UNSPECIALISED, read_position
+from tryon_kernels.triton.positions import UNSPECIALISED, read_position, served
 from tryon_kernels.triton.sample import sum_type
 from tryon_kernels.triton.tiles import FEW, Family, SampleTile, sample_tile
 
@@ -125,9 +125,8 @@ def _sum_cells(
     grad_n, grad_c, grad_y, grad_x, to_n, to_c, to_y, to_x,
     number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    n, pixel = served(height, width, PIXELS)
     channel = tl.program_id(1).to(tl.int64) * CHANNELS + tl.arange(0, CHANNELS)
-    n = tl.program_id(2).to(tl.int64)
     y, x = pixel // width, pixel % width
     real, channel_real = y < height, channel < channels
     grads = grad_output + n * grad_n

@@ -19,6 +19,14 @@ CORNERS_ALIGNED = tl.constexpr(kernels.CORNERS_ALIGNED)
 
 
 @triton.jit
+def served(height, width, PIXELS: tl.constexpr):
+    """The image that a program serves, and which of the image's height x width pixels: see `SampleTile.grid`."""
+    programs = tl.cdiv(tl.cast(height, tl.int64) * width, PIXELS).to(tl.int32)
+    index = tl.program_id(0)
+    return (index // programs).to(tl.int64), (index % programs).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+
+
+@triton.jit
 def locate(given, index, size, coordinates: tl.constexpr, border: tl.constexpr):
     """Lower neighbour of positions along one axis, the fraction beyond it, and the pixel position's slope.
 

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from tryon_kernels.triton.positions import UNSPECIALISED, read_position, read_tap
+from tryon_kernels.triton.positions import UNSPECIALISED, read_position, read_tap, served
 from tryon_kernels.triton.tiles import sample_tile
 
 
@@ -23,8 +23,7 @@ def _sample(
     coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     STEPS: tl.constexpr,
 ):  # fmt: skip
-    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
-    n = tl.program_id(2).to(tl.int64)
+    n, pixel = served(out_height, out_width, PIXELS)
     y, x = pixel // out_width, pixel % out_width
     real = y < out_height
     top, left, v, u, _, _ = read_position(
@@ -53,8 +52,7 @@ def _differentiate_positions(
     coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     STEPS: tl.constexpr,
 ):  # fmt: skip
-    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
-    n = tl.program_id(1).to(tl.int64)
+    n, pixel = served(out_height, out_width, PIXELS)
     y, x = pixel // out_width, pixel % out_width
     real = y < out_height
     top, left, v, u, y_slope, x_slope = read_position(
@@ -89,8 +87,7 @@ def _differentiate_input(
     coordinates: tl.constexpr, border: tl.constexpr, number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
     STEPS: tl.constexpr,
 ):  # fmt: skip
-    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
-    n = tl.program_id(2).to(tl.int64)
+    n, pixel = served(out_height, out_width, PIXELS)
     y, x = pixel // out_width, pixel % out_width
     real = y < out_height
     top, left, v, u, _, _ = read_position(
@@ -136,8 +133,8 @@ def differentiate_positions(
     """See `tryon_kernels.gpu.kernels`."""
     tile = sample_tile(input)
     (count, channels, *size), out_size = input.shape, positions.shape[2:]
-    grid = (triton.cdiv(out_size[0] * out_size[1], tile.pixels), count)
-    _differentiate_positions[grid](
+    programs, _ = tile.grid(out_size[0] * out_size[1], channels, count)
+    _differentiate_positions[(programs,)](
         grad_output, input, positions, grad_positions, channels, *size, *out_size, *grad_output.stride(),
         *input.stride(), *positions.stride(), *grad_positions.stride(),
         coordinates, border, sum_type(input), *tile.sizes, num_warps=tile.warps,

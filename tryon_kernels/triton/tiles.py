@@ -1,4 +1,4 @@
-"""How much of a tensor one program works on. None of these has been measured on a GPU yet.
+"""How much of a tensor one program works on.
 
 GPUs differ where the machine code shows a reason: see `Family` and tests/triton.
 """
@@ -26,9 +26,9 @@ class SampleTile:
         """What the kernels are compiled for."""
         return self.pixels, self.channels, self.steps
 
-    def grid(self, pixels: int, channels: int, images: int) -> tuple[int, int, int]:
-        """Programs."""
-        return -(-pixels // self.pixels), -(-channels // (self.channels * self.steps)), images
+    def grid(self, pixels: int, channels: int, images: int) -> tuple[int, int]:
+        """Programs: of all images along the first axis, which alone may be longer than 65,535."""
+        return -(-pixels // self.pixels) * images, -(-channels // (self.channels * self.steps))
 
 
 @dataclass(frozen=True)
