@@ -103,7 +103,7 @@ def _garment(colours: Pixels, found: str, framed: str) -> Area:
             f"{found} no plain background{framed} (the border's colours differ by {deviation:.0f} grey levels,"
             f" wanted at most {LOOSEST_PLAIN}); give a garment mask"
         )
-    difference = np.abs(colours - background).max(axis=2)
+    difference = _over_channels(np.maximum, np.abs(colours - background))
     tolerance = max(TIGHTEST_TOLERANCE, 2 * deviation)
     outside = connected_to_border(difference <= tolerance)
     difference, outside = _without_shadow(colours, background, difference, outside, unit)
@@ -136,7 +136,7 @@ def _unframed(colours: Pixels) -> Box:
 
 def _plain_lines(colours: Pixels) -> int:
     """How many lines from the first on are of its colour, and two more, which may be blurred; 0 if all are."""
-    plain = np.abs(colours - np.median(colours[0], axis=0)).max(axis=2) <= LOOSEST_PLAIN
+    plain = _over_channels(np.maximum, np.abs(colours - np.median(colours[0], axis=0))) <= LOOSEST_PLAIN
     others = np.flatnonzero(plain.mean(axis=1) < _ALL_ALONG)
     if not len(others) or others[0] == 0 or others[0] + 2 >= len(colours) // 2:
         return 0
@@ -145,7 +145,7 @@ def _plain_lines(colours: Pixels) -> int:
 
 def _differs(bar: Pixels, line: Pixels) -> bool:
     """Whether nearly all of a line is of another colour than a bar."""
-    change = np.abs(line - np.median(bar, axis=0)).max(axis=1)
+    change = _over_channels(np.maximum, np.abs(line - np.median(bar, axis=0)))
     return bool((change > _ANOTHER_COLOUR).mean() > _ALL_ALONG)
 
 
@@ -159,16 +159,16 @@ def _background(colours: Pixels) -> tuple[Levels, float]:
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
     border, places = border_of(colours).astype(np.float64), border_of(terms)
     middle = np.median(border, axis=0)
-    apart = np.abs(border - middle).max(axis=1)
+    apart = _over_channels(np.maximum, np.abs(border - middle))
     surface = np.zeros((terms.shape[2], 3))
     for _ in range(_FITS):
         near = apart <= np.quantile(apart, PLAIN_BORDER)
         surface = _surface(places[near], border[near])
-        apart = np.abs(border - _steps(places @ surface)).max(axis=1)
+        apart = _over_channels(np.maximum, np.abs(border - _steps(places @ surface)))
     background = _steps(terms @ surface)
     if np.ptp(background, axis=(0, 1)).max() > STRONGEST_GRADIENT:
         background[:] = middle
-        apart = np.abs(border - middle).max(axis=1)
+        apart = _over_channels(np.maximum, np.abs(border - middle))
     return background, float(np.quantile(apart, PLAIN_BORDER))
 
 
@@ -176,6 +176,12 @@ def _surface(places: Levels, colours: Levels) -> Levels:
     """The terms' factors, 6 x 3, of the surface nearest to colours (N x 3) at places (N x 6): least squares."""
     flat = np.diag([0.0] + [_FLATNESS] * 5)
     return np.linalg.solve(places.T @ places + flat, places.T @ colours)
+
+
+def _over_channels(choose: np.ufunc, levels: Levels) -> Levels:
+    """The highest or lowest of each place's three channels; numpy's own `max` along so few is ten times slower."""
+    red, green, blue = np.moveaxis(levels, -1, 0)
+    return np.asarray(choose(choose(red, green), blue))
 
 
 def _steps(levels: Levels) -> Levels:
@@ -191,11 +197,12 @@ def _without_shadow(
     none either would be lost: where what is left does not clearly differ from the background, nothing is a shadow.
     """
     share = colours / np.maximum(background, 1)
-    grey = np.ptp(share, axis=2) <= _GREYEST_SHADOW
+    darkest, lightest = _over_channels(np.minimum, share), _over_channels(np.maximum, share)
+    grey = lightest - darkest <= _GREYEST_SHADOW
     brightness = colours.mean(axis=2)
     slopes = np.gradient(np.pad(brightness, 1, mode="edge"))
     soft = np.maximum(*np.abs(slopes))[1:-1, 1:-1] <= _SOFTEST_EDGE / unit
-    darkened = grey & soft & (share.min(axis=2) >= _DARKEST_SHADOW) & (share.max(axis=2) <= 1)
+    darkened = grey & soft & (darkest >= _DARKEST_SHADOW) & (lightest <= 1)
     shaded = connected_to_border(outside | darkened)
     left = difference[~shaded]
     if not left.size or np.median(left) < _PLAIN_CONTRAST:
