@@ -21,7 +21,7 @@ class OnOneDevice(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func is not torch.ops.aten.scalar_tensor.default, "a number of the host"
         results = func(*args, **(kwargs or {}))
-        elsewhere = [t.device for t in tensors_of((args, kwargs, results)) if t.device != META]
+        elsewhere = [t.device for t in tensors_of((args, kwargs, results)) if t.device != META and t.numel()]
         assert not elsewhere, f"{func} with tensors on {elsewhere}"
         return results
 

@@ -23,6 +23,7 @@ from tryon.networks import compose
 from tryon.networks.flow import sample
 from tryon.networks.frozen import freeze
 from tryon.precision import LOWERED, autocast, check_precision, multiplies_bfloat16
+from tryon.replay import Replayed
 from tryon.weights import ModelRecord, load_model
 
 
@@ -53,6 +54,8 @@ class TryOn(HubModel):
         device: as torch names it.
         precision: "fp32", "bf16" or, on a GPU, "fp16". By default bf16 on a CPU that multiplies it itself, else fp32.
         folder: its model folder, which `save_pretrained` copies; None for a model that has none.
+        graph: on a GPU, replay the networks from a CUDA graph once pictures of the same shape have followed each other
+            (`tryon.replay`), which keeps the memory of a call. Pictures are the same.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class TryOn(HubModel):
         device: str = "cpu",
         precision: str | None = None,
         folder: Path | None = None,
+        graph: bool = True,
     ) -> None:
         if precision is None:
             precision = "bf16" if torch.device(device).type == "cpu" and multiplies_bfloat16() else "fp32"
@@ -72,14 +76,16 @@ class TryOn(HubModel):
         self.device = device
         self.precision = precision
         self.folder = folder
+        replays = graph and torch.device(device).type == "cuda"
+        self._networks = Replayed(self._pass) if replays else self._pass
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None) -> TryOn:
+    def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None, graph: bool = True) -> TryOn:
         """Load a student's model folder. Raises InputError where it is missing, damaged or not a finished student."""
         model, record = load_model(Path(folder), role="student")
         if not record.generator:
             raise InputError(f"{folder}: found stage {record.stage}, which has no generator; wanted student")
-        return cls(model, record, device, precision, Path(folder))
+        return cls(model, record, device, precision, Path(folder), graph)
 
     def __call__(self, person: Image.Image, garment: Image.Image, mask: Image.Image | None = None) -> Image.Image:
         """Dress a person, as `dress` does."""
@@ -135,12 +141,16 @@ class TryOn(HubModel):
         full = self._garment(photo, mask, full_size)
         return full if work_size == full_size else self._garment(photo, mask, work_size), full
 
+    @torch.inference_mode()
     def compute(self, photos: Sequence[Image.Image], garment: Garment) -> TryOnResult:
         """What the networks make of photos of the same size, and one garment, at the garment's size."""
         work_photos = torch.stack([self._work_photo(photo, _size_of(garment.image)) for photo in photos])
         image, mask = (part.expand(len(photos), -1, -1, -1) for part in (garment.image, garment.mask))
+        return self._networks(Person(work_photos, None, None, None), Garment(image, mask))
+
+    def _pass(self, person: Person, garment: Garment) -> TryOnResult:
         with autocast(self.precision, self.device):
-            result: TryOnResult = self.model(Person(work_photos, None, None, None), Garment(image, mask))
+            result: TryOnResult = self.model(person, garment)
         return result
 
     def compose(self, result: TryOnResult, photo: Image.Image, garment: Garment) -> Dressed:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 PASSES = "tryon/engine/passes.py"
+REPLAY = "tryon/replay.py"
 FROZEN = "tryon/networks/frozen.py"
 CONDITION = "tryon/data/condition.py"
 OF_PASSES = "tests/tryon/test_passes.py"
+OF_REPLAY = "tests/tryon/test_replay.py"
 FEW = f"{OF_PASSES} -k 'batch_has or added'"
 NO_WAIT = f"{OF_PASSES} -k waits"
 WITH_RELU = "tests/tryon/networks/test_frozen.py -k relu_is"
 
 MUTANTS = (
-    Mutant(PASSES, "                own.copy_(given)", "                pass", FEW),
+    Mutant(REPLAY, "                recorded.copy_(tensor)", "                pass", FEW),
+    Mutant(REPLAY, "*convert(inputs, torch.clone)", "*inputs", f"{OF_REPLAY} -k given"),
+    Mutant(REPLAY, "convert(self._recording.replay(), torch.clone)", "self._recording.replay()", f"{OF_REPLAY} -k own"),
+    Mutant(
+        REPLAY, "self._recording, self._shapes, self._calls = None,", "_, self._shapes, self._calls = None,", OF_REPLAY
+    ),
+    Mutant(REPLAY, "        with self._turn:\n", "        if True:\n", f"{OF_REPLAY} -k threads"),
     Mutant(PASSES, "(weight, gradient.clone()) for", "(weight, gradient) for", FEW),
     Mutant(PASSES, "            weight.grad.add_(gradient)", "            pass", FEW),
     Mutant(PASSES, "            weight.grad = gradient\n", "            pass\n", FEW),

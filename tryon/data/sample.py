@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 
@@ -125,19 +125,27 @@ def stack(items: Sequence[T]) -> T:
 
 def move(item: T, device: torch.device | str) -> T:
     """Move every tensor of a dataclass to a device."""
+    return convert(item, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def convert(item: T, conversion: Callable[[Tensor], Tensor]) -> T:
+    """Convert every tensor of a dataclass, or of a tuple of them."""
     value: Any = item
     if value is None:
         return cast(T, None)
     if isinstance(value, Tensor):
-        return cast(T, value.to(device, non_blocking=True))
-    parts = {f.name: move(getattr(value, f.name), device) for f in fields(value)}
+        return cast(T, conversion(value))
+    if isinstance(value, tuple):
+        return cast(T, tuple(convert(part, conversion) for part in value))
+    parts = {f.name: convert(getattr(value, f.name), conversion) for f in fields(value)}
     return cast(T, type(value)(**parts))
 
 
 def tensors_of(item: Any) -> list[Tensor]:
-    """Every tensor of a dataclass, always in the same order."""
+    """Every tensor of a dataclass, or of a tuple of them, always in the same order."""
     if item is None:
         return []
     if isinstance(item, Tensor):
         return [item]
-    return [tensor for f in fields(item) for tensor in tensors_of(getattr(item, f.name))]
+    parts = item if isinstance(item, tuple) else [getattr(item, f.name) for f in fields(item)]
+    return [tensor for part in parts for tensor in tensors_of(part)]

@@ -1,21 +1,14 @@
-"""A batch's way forward and back; on a GPU replayed from a CUDA graph, which does not wait for thousands of launches.
-
-A step of the student's stage at 256 x 192 in bfloat16 launches some six thousand kernels, and launching them takes a
-host several times as long as they run.
-"""
+"""A batch's way forward and back; on a GPU replayed from a CUDA graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from tryon.data.sample import Sample, tensors_of
-
-WARM_UP = 3
-"""Batches that are passed kernel by kernel before the capture: ops choose their kernels, and libraries allocate."""
+from tryon.data.sample import Sample
+from tryon.replay import WARM_UP, Recording, launch
 
 
 @dataclass(frozen=True)
@@ -52,44 +45,31 @@ class GraphedPass:
         self.eager = eager
         self.learning = learning
         self.calls = 0
-        self.graph: torch.cuda.CUDAGraph | None = None
+        self.recording: Recording[Passed] | None = None
 
     def __call__(self, sample: Sample) -> Passed:
         """Pass a batch."""
         self.calls += 1
         if self.calls <= WARM_UP:
-            return self._warm_up(sample)
+            return launch(self.eager, sample)
         earlier = [(weight, weight.grad) for weight in self.learning if weight.grad is not None]
-        if self.graph is None:
-            self.graph = self._capture(sample)
+        if self.recording is None:
+            self.recording = self._record(sample)
         else:
             earlier = [(weight, gradient.clone()) for weight, gradient in earlier]  # may be what is overwritten now
-            for own, given in zip(tensors_of(self.sample), tensors_of(sample), strict=True):
-                own.copy_(given)
-        self.graph.replay()
+            self.recording.put(sample)
+        passed = self.recording.replay()
         for weight, gradient in self.gradients:
             weight.grad = gradient
         for weight, gradient in earlier:
             assert weight.grad is not None
             weight.grad.add_(gradient)
-        return self.passed
-
-    def _warm_up(self, sample: Sample) -> Passed:
-        """On another stream than the default one, which a capture must not meet."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            passed = self.eager(sample)
-        torch.cuda.current_stream().wait_stream(stream)
         return passed
 
-    def _capture(self, sample: Sample) -> torch.cuda.CUDAGraph:
+    def _record(self, sample: Sample) -> Recording[Passed]:
         """Record the pass; nothing is computed yet."""
-        self.sample = sample  # its memory is where later batches are copied to
         for weight in self.learning:
             weight.grad = None  # so that the backward writes gradients instead of adding to some
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.passed = self.eager(sample)
+        recording = Recording(self.eager, sample)
         self.gradients = [(weight, weight.grad) for weight in self.learning if weight.grad is not None]
-        return graph
+        return recording

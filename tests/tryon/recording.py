@@ -1,0 +1,40 @@
+"""What stands in for a CUDA graph where there is no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+import torch
+from torch import Tensor
+
+from tryon.data.sample import tensors_of
+from tryon.replay import Recording
+
+
+class ComputedAgain(Recording[Any]):
+    """Computes again, from recorded memory into recorded memory. To record computes too, which a GPU does not."""
+
+    def __init__(self, function: Callable[..., Any], *inputs: Any) -> None:
+        self.function, self._inputs = function, inputs
+        self.result = function(*inputs)
+
+    def replay(self) -> Any:
+        for recorded, tensor in zip(self.made(self.result), self.made(self.function(*self._inputs)), strict=True):
+            recorded.copy_(tensor)
+        return self.result
+
+    @staticmethod
+    def made(result: Any) -> list[Tensor]:
+        """What a result holds."""
+        return tensors_of(result)
+
+
+def without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is launched on a stream of a GPU is computed."""
+    monkeypatch.setattr(torch.cuda, "Stream", MagicMock)
+    monkeypatch.setattr(torch.cuda, "current_stream", MagicMock)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
