@@ -98,7 +98,7 @@ class Sample:
         garment: what the person wears.
         other: another garment to dress the person in.
         surroundings: other ones, if there are.
-        places: where the picture of the person in the other garment may have the photo's pixels, if any may.
+        blots: where the picture of the person in the other garment may have the photo's pixels, if any may.
         hems: by how much of its height the hem of the other garment moves in that picture, if at all.
         fake: a picture of the person in another garment, where it is not the tutor who makes it.
     """
@@ -107,7 +107,7 @@ class Sample:
     garment: Garment
     other: Garment
     surroundings: Surroundings | None = None
-    places: Tensor | None = None
+    blots: Tensor | None = None
     hems: Tensor | None = None
     fake: Fake | None = None
 

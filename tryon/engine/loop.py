@@ -19,7 +19,7 @@ from torch.optim import Adam
 
 from tryon.card import write_card
 from tryon.config import TrainConfig, check_training_size
-from tryon.data.composite import draw_places
+from tryon.data.composite import draw_blots
 from tryon.data.fakes import Fakes
 from tryon.data.folder import TryOnFolder
 from tryon.data.hems import draw_hems
@@ -384,8 +384,8 @@ class _Run:
         photo = sample.person.photo
         count, _, height, width = photo.shape
         if config.composite:
-            places = draw_places(count, height, width, config.seed, self.step, place)
-            sample = replace(sample, places=places.to(photo.device))
+            blots = draw_blots(count, height, width, config.seed, self.step, place)
+            sample = replace(sample, blots=blots.to(photo.device))
         if config.hems:
             hems = draw_hems(count, config.seed, self.step, place)
             sample = replace(sample, hems=hems.to(photo.device))

@@ -112,9 +112,9 @@ def _rows(item: T, chosen: slice) -> T:
 
 
 def _varied(sample: Sample, fake_image: Tensor, worn_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The fake image and where it shows a garment: in the photo's places and with other hems, if the sample has any."""
-    if sample.places is not None:
-        fake_image = composited(fake_image, worn_mask, sample.person, sample.places)
+    """The fake image and where it shows a garment: with blots of the photo and other hems, if the sample has any."""
+    if sample.blots is not None:
+        fake_image = composited(fake_image, worn_mask, sample.person, sample.blots)
     if sample.hems is None:
         return fake_image, worn_mask
     assert sample.person.regions is not None  # the target's are of the same

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tryon.data.composite import composited, draw_places
+from tryon.data.composite import composited, draw_blots
 from tryon.data.labels import Regions
 from tryon.data.sample import Person, Sample
 from tryon.losses import PerceptualLoss
@@ -19,24 +19,24 @@ SIZE = (64, 48)
 
 
 def test_places_are_a_function_of_seed_step_and_place_alone() -> None:
-    first = draw_places(4, *SIZE, seed=3, step=7)
-    assert torch.equal(first, draw_places(4, *SIZE, seed=3, step=7))
-    others = [draw_places(4, *SIZE, 4, 7), draw_places(4, *SIZE, 3, 8), draw_places(4, *SIZE, 3, 7, place=1)]
+    first = draw_blots(4, *SIZE, seed=3, step=7)
+    assert torch.equal(first, draw_blots(4, *SIZE, seed=3, step=7))
+    others = [draw_blots(4, *SIZE, 4, 7), draw_blots(4, *SIZE, 3, 8), draw_blots(4, *SIZE, 3, 7, place=1)]
     assert not any(torch.equal(first, other) for other in others)
 
 
 def test_places_are_few_or_many_and_whole_or_none_at_each_pixel() -> None:
-    places = draw_places(400, *SIZE, seed=0, step=0)
-    assert places.shape == (400, 1, *SIZE)
-    assert set(places.unique().tolist()) == {0, 1}
-    shares = places.mean(dim=(1, 2, 3))
+    blots = draw_blots(400, *SIZE, seed=0, step=0)
+    assert blots.shape == (400, 1, *SIZE)
+    assert set(blots.unique().tolist()) == {0, 1}
+    shares = blots.mean(dim=(1, 2, 3))
     assert all(part.float().mean() > 0.2 for part in (shares < 0.35, shares > 0.65))
-    assert (places.mean(dim=0) - 0.5).abs().max() < 0.15  # nowhere more often than elsewhere
+    assert (blots.mean(dim=0) - 0.5).abs().max() < 0.15  # nowhere more often than elsewhere
 
 
 def test_places_are_blots_not_single_pixels() -> None:
-    places = draw_places(100, *SIZE, seed=0, step=0)
-    edges = (places[:, :, 1:] != places[:, :, :-1]).float().mean()
+    blots = draw_blots(100, *SIZE, seed=0, step=0)
+    edges = (blots[:, :, 1:] != blots[:, :, :-1]).float().mean()
     assert edges < 3 / SIZE[0]  # a column crosses three outlines at most, in the mean
 
 
@@ -52,10 +52,10 @@ def person_and_fake() -> tuple[Person, Tensor, Tensor]:
 
 def test_a_fake_has_the_photos_arms_and_background_in_the_places_and_is_itself_elsewhere() -> None:
     person, fake, unclothed = person_and_fake()
-    places = draw_places(2, *SIZE, seed=0, step=0)
-    seen = composited(fake, torch.zeros(2, 1, *SIZE), person, places)
-    assert 0 < (places * unclothed).mean() < unclothed.mean()
-    assert torch.equal(seen, torch.where(places * unclothed > 0, person.photo, fake))
+    blots = draw_blots(2, *SIZE, seed=0, step=0)
+    seen = composited(fake, torch.zeros(2, 1, *SIZE), person, blots)
+    assert 0 < (blots * unclothed).mean() < unclothed.mean()
+    assert torch.equal(seen, torch.where(blots * unclothed > 0, person.photo, fake))
 
 
 def test_the_other_garment_stays_over_them_by_its_mask() -> None:
@@ -79,14 +79,14 @@ def test_what_densepose_says_is_a_body_is_no_background() -> None:
 
 
 @pytest.fixture
-def places() -> Tensor:
-    return draw_places(2, 64, 64, seed=1, step=1)
+def blots() -> Tensor:
+    return draw_blots(2, 64, 64, seed=1, step=1)
 
 
-def test_the_student_sees_it_and_is_held_to_what_it_was(recipe: Recipe, sample: Sample, places: Tensor) -> None:
+def test_the_student_sees_it_and_is_held_to_what_it_was(recipe: Recipe, sample: Sample, blots: Tensor) -> None:
     stage = StudentWarp(recipe, PerceptualLoss(None, recipe.width))
-    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, places=places)))
-    seen = composited(plain.person.photo, plain.worn_mask, sample.person, places)
+    plain, known = (stage.tutor_knowledge(one) for one in (sample, replace(sample, blots=blots)))
+    seen = composited(plain.person.photo, plain.worn_mask, sample.person, blots)
     assert not torch.equal(seen, plain.person.photo)
     assert torch.equal(known.person.photo, seen)
     for name in ("worn_mask", "target", "target_garment", "region"):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tryon.config import TrainConfig
-from tryon.data.composite import draw_places
+from tryon.data.composite import draw_blots
 from tryon.data.hems import draw_hems
 from tryon.data.sample import Sample
 from tryon.engine import train_stage
@@ -24,7 +24,7 @@ of_fakes = pytest.mark.parametrize("option", ["composite", "hems"])
 
 
 @pytest.mark.parametrize(
-    "drawn", [{"places": draw_places(2, 64, 64, seed=1, step=1)}, {"hems": torch.tensor([0.2, -0.2])}], ids=list
+    "drawn", [{"blots": draw_blots(2, 64, 64, seed=1, step=1)}, {"hems": torch.tensor([0.2, -0.2])}], ids=list
 )
 def test_a_student_that_imitates_does_not_see_it(recipe: Recipe, sample: Sample, drawn: dict[str, Tensor]) -> None:
     stage = StudentWarp(replace(recipe, guidance="imitate"), PerceptualLoss(None, recipe.width))
@@ -51,6 +51,6 @@ def test_training_shows_the_student_what_is_drawn_of_its_step_where_it_is_asked_
 ) -> None:
     for i, sample in enumerate(samples_seen(**dict.fromkeys(wanted, True))):
         people, step = len(sample.person.photo), divmod(i, 2)
-        drawn = {"composite": draw_places(people, 64, 64, 5, *step), "hems": draw_hems(people, 5, *step)}
-        for option, found in (("composite", sample.places), ("hems", sample.hems)):
+        drawn = {"composite": draw_blots(people, 64, 64, 5, *step), "hems": draw_hems(people, 5, *step)}
+        for option, found in (("composite", sample.blots), ("hems", sample.hems)):
             assert torch.equal(found, drawn[option]) if option in wanted else found is None
