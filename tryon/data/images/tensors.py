@@ -23,8 +23,8 @@ def image_to_tensor(image: Image.Image) -> Tensor:
 
 def tensor_to_image(tensor: Tensor) -> Image.Image:
     """3 x H x W tensor in [-1, 1] (values outside are clipped) to an RGB image."""
-    levels = tensor.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).numpy())
+    levels = tensor.detach().float().clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())  # bytes leave a GPU, not floats
 
 
 def mask_to_tensor(mask: Image.Image) -> Tensor:
