@@ -35,12 +35,18 @@ class HubModel(_Mixin):
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None) -> Self:
+    def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None, graph: bool = True) -> Self:
         """Load a model folder."""
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, device: str = "cpu", precision: str | None = None, **download: Any
+        cls,
+        name: str | Path,
+        *,
+        device: str = "cpu",
+        precision: str | None = None,
+        graph: bool = True,
+        **download: Any,
     ) -> Self:
         """Load a model by its name.
 
@@ -49,6 +55,7 @@ class HubModel(_Mixin):
                 ``owner/name``, which is fetched and kept in the Hub's own cache.
             device: as torch names it.
             precision: as the class takes it.
+            graph: as the class takes it.
             download: what `huggingface_hub.snapshot_download` takes: ``revision``, ``token``, ``cache_dir``,
                 ``local_files_only`` and others. Of no meaning for a folder.
 
@@ -57,8 +64,8 @@ class HubModel(_Mixin):
                 Weights are never initialised in place of missing ones.
         """
         if Path(name).is_dir():
-            return cls.load(name, device, precision)
-        return cls.load(_fetched(str(name), download), device, precision)
+            return cls.load(name, device, precision, graph)
+        return cls.load(_fetched(str(name), download), device, precision, graph)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
         """Save the model's files and its card to a folder.
