@@ -40,6 +40,7 @@ from tryon_kernels.gpu.choice import NAMES
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STAND_IN = "cpp"  # what takes the place of the GPU kernels in a dry run
+REPLAY_TESTS = ("tests/tryon/test_passes.py", "tests/tryon/test_replay.py")
 PYTEST_SECONDS = 3600
 MOST_PROCESSES = 12  # each has the GPU's context, of some 0.5 GB
 
@@ -130,18 +131,20 @@ def check_values(
             say(str(part))
 
     checks: list[Callable[[], list[Part]]] = []
+    absent = [name for name in ("pytest", "hypothesis") if importlib.util.find_spec(name) is None]
+    no_tests = f"{' and '.join(absent)} not installed" if absent else "" if with_pytest else "--no-pytest"
+    if not (dry_run or no_tests):
+        checks.append(partial(run_replays, processes))
     for backend in wanted:
         reason = missing(backend)
         if reason is not None:
             add(failing(backend, "all", "is there", f"{reason} (--leave-out {backend} does without it)"))
             continue
-        absent = [name for name in ("pytest", "hypothesis") if importlib.util.find_spec(name) is None]
         if dry_run:
             add(Part(backend, "all", "CUDA graphs, side streams", skipped="there is no GPU"))
             add(Part(backend, "all", "pytest", skipped="make test does it without a GPU"))
-        elif absent or not with_pytest:
-            why = f"{' and '.join(absent)} not installed" if absent else "--no-pytest"
-            add(Part(backend, "all", "pytest", skipped=why))
+        elif no_tests:
+            add(Part(backend, "all", "pytest", skipped=no_tests))
         else:
             checks.append(partial(run_tests, backend, processes))
         # What compiles takes minutes, so it is shared out; in a dry run a process takes longest to start.
@@ -156,11 +159,21 @@ def check_values(
 
 
 def run_tests(backend: str, processes: int) -> list[Part]:
-    """The tests of the kernels, on the GPU, with one thread where others run beside them."""
-    command = [sys.executable, "-m", "pytest", "tests/kernels", "-q"]
+    """The tests of a backend's kernels, on the GPU."""
+    return [_pytest(backend, "pytest", ["tests/kernels"], {"TRYON_KERNELS_TEST_BACKEND": backend}, processes)]
+
+
+def run_replays(processes: int) -> list[Part]:
+    """The tests that steps and pictures replayed from a CUDA graph are those launched kernel by kernel."""
+    return [_pytest("auto", "replayed steps and pictures", REPLAY_TESTS, {}, processes)]
+
+
+def _pytest(backend: str, name: str, tests: Sequence[str], variables: dict[str, str], processes: int) -> Part:
+    """Tests in a process of their own, with one thread where others run beside them."""
+    command = [sys.executable, "-m", "pytest", *tests, "-q"]
     if importlib.util.find_spec("xdist") is not None:
         command += ["--numprocesses", str(max(processes // 2, 1))]
-    environment = {**os.environ, "TRYON_KERNELS_TEST_BACKEND": backend}
+    environment = {**os.environ, **variables}
     if processes > 1:
         environment["OMP_NUM_THREADS"] = "1"
     try:
@@ -168,11 +181,11 @@ def run_tests(backend: str, processes: int) -> list[Part]:
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PYTEST_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return [failing(backend, "all", "pytest", f"not done after {PYTEST_SECONDS} s")]
-    return [part_of_pytest(backend, result.stdout + result.stderr, result.returncode)]
+        return failing(backend, "all", name, f"not done after {PYTEST_SECONDS} s")
+    return part_of_pytest(backend, name, result.stdout + result.stderr, result.returncode)
 
 
-def part_of_pytest(backend: str, output: str, status: int) -> Part:
+def part_of_pytest(backend: str, name: str, output: str, status: int) -> Part:
     """What pytest's last lines say."""
     lines = output.splitlines() or [""]
     passed, failed, errors = (
@@ -182,7 +195,7 @@ def part_of_pytest(backend: str, output: str, status: int) -> Part:
     failed += errors
     if status != 0 and failed == 0:
         failed, failures = 1, [f"exit status {status}: {lines[-1]}"]
-    return Part(backend, "all", "pytest", passed, failed, tuple(failures))
+    return Part(backend, "all", name, passed, failed, tuple(failures))
 
 
 def measure(measured: Measurement, parts: Sequence[Part], asked: Sequence[Case], with_compiled: bool) -> None:

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -11,9 +13,9 @@ import pytest
 import torch
 
 from benchmarks import gpu_results
-from benchmarks.gpu_check import part_of_pytest, run_tests
+from benchmarks.gpu_check import part_of_pytest, run_replays, run_tests
 from benchmarks.gpu_timing import IN_DRY_RUN, Measurement, host_clock
-from benchmarks.gpu_values import attempt_all, check_apart, unwritten_shows
+from benchmarks.gpu_values import Part, attempt_all, check_apart, unwritten_shows
 from benchmarks.inputs import DTYPES, OPS, PASSES, Case, cases
 from benchmarks.machine import Limits
 from benchmarks.operations import OURS
@@ -140,14 +142,18 @@ def test_checks_that_raise_fail_the_ops_they_were_for() -> None:
     assert "expected one of auto, stock, eager" in part.first_failures[0]
 
 
+@pytest.mark.parametrize("tests", [partial(run_tests, "cuda"), run_replays], ids=["kernels", "replays"])
 @pytest.mark.parametrize(("processes", "threads"), [(12, "1"), (1, "7")])
-def test_what_runs_beside_others_has_one_thread(processes: int, threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_runs_beside_others_has_one_thread(
+    tests: Callable[[int], list[Part]], processes: int, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     with mock.patch.object(
         subprocess, "run", return_value=mock.Mock(stdout="1 passed", stderr="", returncode=0)
     ) as run:
-        (part,) = run_tests("cuda", processes)
+        (part,) = tests(processes)
     assert part.passed == 1
+    assert all((ROOT / argument).exists() for argument in run.call_args.args[0] if argument.startswith("tests"))
     assert run.call_args.kwargs["env"]["OMP_NUM_THREADS"] == threads
 
 
@@ -171,6 +177,6 @@ def test_unwritten_output_shows(deterministic: bool) -> None:
     ],
 )
 def test_the_outcome_of_pytest_is_read(output: str, status: int, passed: int, failed: int, first: str | None) -> None:
-    part = part_of_pytest("cuda", output, status)
+    part = part_of_pytest("cuda", "pytest", output, status)
     assert (part.passed, part.failed) == (passed, failed)
     assert next(iter(part.first_failures), None) == first
