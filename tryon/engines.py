@@ -48,7 +48,6 @@ class ExportedTryOn(TryOn):
         self.record = about.model if about.size is None else replace(about.model, size=about.size)
         self.device, self.precision = "cpu", "fp32"
         self.folder = None
-        self._networks = self._pass
         self._only_size = about.size
 
     def _work_size(self, full_size: Size) -> Size:

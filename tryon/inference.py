@@ -58,6 +58,8 @@ class TryOn(HubModel):
             (`tryon.replay`), which keeps the memory of a call. Pictures are the same.
     """
 
+    _replayed: Replayed[TryOnResult] | None = None
+
     def __init__(
         self,
         model: TryOnModel,
@@ -76,8 +78,8 @@ class TryOn(HubModel):
         self.device = device
         self.precision = precision
         self.folder = folder
-        replays = graph and torch.device(device).type == "cuda"
-        self._networks = Replayed(self._pass) if replays else self._pass
+        if graph and torch.device(device).type == "cuda":
+            self._replayed = Replayed(self._pass)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None, graph: bool = True) -> TryOn:
@@ -146,7 +148,7 @@ class TryOn(HubModel):
         """What the networks make of photos of the same size, and one garment, at the garment's size."""
         work_photos = torch.stack([self._work_photo(photo, _size_of(garment.image)) for photo in photos])
         image, mask = (part.expand(len(photos), -1, -1, -1) for part in (garment.image, garment.mask))
-        return self._networks(Person(work_photos, None, None, None), Garment(image, mask))
+        return (self._replayed or self._pass)(Person(work_photos, None, None, None), Garment(image, mask))
 
     def _pass(self, person: Person, garment: Garment) -> TryOnResult:
         with autocast(self.precision, self.device):
