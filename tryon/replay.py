@@ -22,12 +22,18 @@ WARM_UP = 3
 
 def launch(function: Callable[..., T], *inputs: Any) -> T:
     """Call kernel by kernel, on another stream than the default one, which a capture must not meet."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        result = function(*inputs)
-    torch.cuda.current_stream().wait_stream(stream)
+    with _gpu_of(inputs):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            result = function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
     return result
+
+
+def _gpu_of(inputs: tuple[Any, ...]) -> torch.cuda.device_of:
+    """Where streams are of the inputs' GPU: others would record nothing of what is launched."""
+    return torch.cuda.device_of(tensors_of(inputs)[0])
 
 
 class Recording(Generic[T]):
@@ -41,7 +47,8 @@ class Recording(Generic[T]):
     def __init__(self, function: Callable[..., T], *inputs: Any) -> None:
         self._inputs = inputs
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # other threads go on
+        # Other threads go on meanwhile.
+        with _gpu_of(inputs), torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self.result = function(*inputs)
 
     def put(self, *inputs: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_what_is_given_is_not_changed(replayed: Replayed[tuple[Garment, None]]) 
     for garment in given:
         replayed(garment)
     assert [float(garment.image.mean()) for garment in given] == list(range(CALLS))
+
+
+def test_streams_are_of_the_gpu_that_computes(
+    replayed: Replayed[tuple[Garment, None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.cuda, "device_of", lambda tensor: asked.append(tensor) or nullcontext())
+    garment = a_garment(1)
+    replayed(garment)
+    assert asked == [garment.image]
 
 
 def test_what_is_recorded_is_dropped_for_other_shapes(replayed: Replayed[tuple[Garment, None]]) -> None:
