@@ -40,6 +40,7 @@ from tryon_kernels.gpu.choice import NAMES
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 STAND_IN = "cpp"  # what takes the place of the GPU kernels in a dry run
+REPLAYED = "replayed steps and pictures"
 REPLAY_TESTS = ("tests/tryon/test_passes.py", "tests/tryon/test_replay.py")
 PYTEST_SECONDS = 3600
 MOST_PROCESSES = 12  # each has the GPU's context, of some 0.5 GB
@@ -133,7 +134,10 @@ def check_values(
     checks: list[Callable[[], list[Part]]] = []
     absent = [name for name in ("pytest", "hypothesis") if importlib.util.find_spec(name) is None]
     no_tests = f"{' and '.join(absent)} not installed" if absent else "" if with_pytest else "--no-pytest"
-    if not (dry_run or no_tests):
+    no_replays = "there is no GPU" if dry_run else no_tests
+    if no_replays:
+        add(Part("auto", "all", REPLAYED, skipped=no_replays))
+    else:
         checks.append(partial(run_replays, processes))
     for backend in wanted:
         reason = missing(backend)
@@ -165,7 +169,7 @@ def run_tests(backend: str, processes: int) -> list[Part]:
 
 def run_replays(processes: int) -> list[Part]:
     """The tests that steps and pictures replayed from a CUDA graph are those launched kernel by kernel."""
-    return [_pytest("auto", "replayed steps and pictures", REPLAY_TESTS, {}, processes)]
+    return [_pytest("auto", REPLAYED, REPLAY_TESTS, {}, processes)]
 
 
 def _pytest(backend: str, name: str, tests: Sequence[str], variables: dict[str, str], processes: int) -> Part:

@@ -96,7 +96,7 @@ def check_op(backend: str, op: str, device: torch.device, few: bool, dtypes: Seq
     parts = []
     with tk.use_backend(backend):
         for deterministic in (True, False):
-            mode = f"{', '.join(_name(dtype) for dtype in dtypes)}, {'deterministic' if deterministic else 'default'}"
+            mode = f"{_names(dtypes)}, {'deterministic' if deterministic else 'default'}"
             with unwritten_shows(deterministic):
                 parts.append(attempt_all(backend, op, f"values, {mode}", _values(op, device, few, dtypes)))
                 for name, check in (("graph", _replayed), ("side stream", _on_side_stream)):
@@ -108,8 +108,8 @@ def check_op(backend: str, op: str, device: torch.device, few: bool, dtypes: Seq
     return parts
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _names(dtypes: Sequence[torch.dtype]) -> str:
+    return ", ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
 
 
 def _values(op: str, device: torch.device, few: bool, dtypes: Sequence[torch.dtype]) -> Attempts:
@@ -224,6 +224,10 @@ def check_apart(
 
     Beside others it is to have one thread: threads that wait for each other on cores that all of them want get nowhere.
     """
+
+    def failed(reason: str) -> list[Part]:
+        return [failing(backend, op, f"values, {_names(dtypes)}", reason) for op in ops]
+
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_parts, args=(sender, backend, ops, device, few, one_thread, dtypes))
@@ -231,12 +235,12 @@ def check_apart(
     sender.close()
     try:
         if not receiver.poll(MOST_SECONDS):
-            return [failing(backend, op, "values", f"not done after {MOST_SECONDS} s") for op in ops]
+            return failed(f"not done after {MOST_SECONDS} s")
         return receiver.recv()
     except EOFError:
         process.join()
         status = process.exitcode
-        return [failing(backend, op, "values", f"the process ended with status {status}") for op in ops]
+        return failed(f"the process ended with status {status}")
     finally:
         process.kill()
         process.join()
@@ -256,5 +260,5 @@ def _send_parts(
     try:
         parts = [part for op in ops for part in check_op(backend, op, device, few, dtypes)]
     except Exception as error:
-        parts = [failing(backend, op, "values", first_line(error)) for op in ops]
+        parts = [failing(backend, op, f"values, {_names(dtypes)}", first_line(error)) for op in ops]
     sender.send(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -55,7 +56,8 @@ class TryOn(HubModel):
         precision: "fp32", "bf16" or, on a GPU, "fp16". By default bf16 on a CPU that multiplies it itself, else fp32.
         folder: its model folder, which `save_pretrained` copies; None for a model that has none.
         graph: on a GPU, replay the networks from a CUDA graph once pictures of the same shape have followed each other
-            (`tryon.replay`), which keeps the memory of a call. Pictures are the same.
+            (`tryon.replay`), which keeps the memory of a call. Pictures are the same. Which kernels serve is what held
+            when it was recorded.
     """
 
     _replayed: Replayed[TryOnResult] | None = None
@@ -79,7 +81,7 @@ class TryOn(HubModel):
         self.precision = precision
         self.folder = folder
         if graph and torch.device(device).type == "cuda":
-            self._replayed = Replayed(self._pass)
+            self._replayed = Replayed(partial(_pass, self.model, self.precision, self.device))
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", precision: str | None = None, graph: bool = True) -> TryOn:
@@ -148,12 +150,8 @@ class TryOn(HubModel):
         """What the networks make of photos of the same size, and one garment, at the garment's size."""
         work_photos = torch.stack([self._work_photo(photo, _size_of(garment.image)) for photo in photos])
         image, mask = (part.expand(len(photos), -1, -1, -1) for part in (garment.image, garment.mask))
-        return (self._replayed or self._pass)(Person(work_photos, None, None, None), Garment(image, mask))
-
-    def _pass(self, person: Person, garment: Garment) -> TryOnResult:
-        with autocast(self.precision, self.device):
-            result: TryOnResult = self.model(person, garment)
-        return result
+        networks = self._replayed or partial(_pass, self.model, self.precision, self.device)
+        return networks(Person(work_photos, None, None, None), Garment(image, mask))
 
     def compose(self, result: TryOnResult, photo: Image.Image, garment: Garment) -> Dressed:
         """The pictures, from a batch of one, at the size of photo and garment."""
@@ -187,6 +185,12 @@ class TryOn(HubModel):
         margins = (left, size[1] - width - left, top, size[0] - height - top)
         placed = Garment(F.pad(fitted.image, margins), F.pad(fitted.mask, margins))
         return move(stack([placed]), self.device)
+
+
+def _pass(model: TryOnModel, precision: str, device: str, person: Person, garment: Garment) -> TryOnResult:
+    with autocast(precision, device):
+        result: TryOnResult = model(person, garment)
+    return result
 
 
 def _dressed(image: Tensor, warped: Tensor, mask: Tensor, result: TryOnResult) -> Dressed:

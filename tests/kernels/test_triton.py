@@ -38,6 +38,15 @@ def test_gradients_that_need_not_be_the_same_each_time_are_the_references(case: 
     assert_within_rounding(case, run(case.public, case.tensors, grad_output), grad_output)
 
 
+def test_only_the_first_axis_of_a_grid_is_as_long_as_there_are_images() -> None:
+    pytest.importorskip("triton")
+    from tryon_kernels.triton.tiles import sample_tile
+
+    tile = sample_tile(features(1, 3, 4, 4).to(DEVICE))
+    images = 2**16  # CUDA's other axes end one before
+    assert tile.grid(2 * tile.pixels, 2 * tile.channels * tile.steps, images) == (2 * images, 2)
+
+
 def crowded(hits: Sequence[int], channels: int, padding_mode: str, layout: str = "contiguous") -> Case:
     """Two images of 3 x 4 pixels, of whose cells the first ones have so many samples, in mixed order."""
     cells = torch.cat([torch.full((count,), cell) for cell, count in enumerate(hits)])

@@ -17,11 +17,19 @@ WITH_RELU = "tests/tryon/networks/test_frozen.py -k relu_is"
 MUTANTS = (
     Mutant(REPLAY, "                recorded.copy_(tensor)", "                pass", FEW),
     Mutant(REPLAY, "*convert(inputs, torch.clone)", "*inputs", f"{OF_REPLAY} -k given"),
-    Mutant(REPLAY, "convert(self._recording.replay(), torch.clone)", "self._recording.replay()", f"{OF_REPLAY} -k own"),
+    Mutant(
+        REPLAY,
+        "convert(launch(self._call, *inputs), torch.clone)",
+        "launch(self._call, *inputs)",
+        f"{OF_REPLAY} -k own",
+    ),
     Mutant(
         REPLAY, "self._recording, self._shapes, self._calls = None,", "_, self._shapes, self._calls = None,", OF_REPLAY
     ),
-    Mutant(REPLAY, "        with self._turn:\n", "        if True:\n", f"{OF_REPLAY} -k threads"),
+    Mutant(REPLAY, "        with _turn:\n", "        if True:\n", f"{OF_REPLAY} -k threads"),
+    Mutant(REPLAY, "(self._graph, stream=side, ", "(self._graph, ", f"{OF_REPLAY} -k streams"),
+    Mutant(REPLAY, "        with torch.cuda.device(device), ", "        with ", f"{OF_REPLAY} -k streams"),
+    Mutant(REPLAY, "            self._records = False\n", "", f"{OF_REPLAY} -k warning"),
     Mutant(PASSES, "(weight, gradient.clone()) for", "(weight, gradient) for", FEW),
     Mutant(PASSES, "            weight.grad.add_(gradient)", "            pass", FEW),
     Mutant(PASSES, "            weight.grad = gradient\n", "            pass\n", FEW),

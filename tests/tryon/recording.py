@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tryon import replay
 from tryon.data.sample import tensors_of
 from tryon.replay import Recording
 
@@ -33,8 +34,12 @@ class ComputedAgain(Recording[Any]):
         return tensors_of(result)
 
 
-def without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is launched on a stream of a GPU is computed."""
-    monkeypatch.setattr(torch.cuda, "Stream", MagicMock)
-    monkeypatch.setattr(torch.cuda, "current_stream", MagicMock)
-    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+def without_streams(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """What is launched on a stream of a GPU is computed; the stand-in for `torch.cuda` notes what it was asked for."""
+    cuda = MagicMock()
+    for name in ("device", "stream", "graph"):
+        getattr(cuda, name).return_value = nullcontext()
+    for name in ("device", "stream", "graph", "current_stream", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
+    monkeypatch.setattr(replay, "_side_stream", cuda.side_stream)
+    return cuda

@@ -144,9 +144,10 @@ def test_no_stage_waits_for_the_gpu_on_a_batchs_way(
 def same_bits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Additions come in one order each time."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.use_deterministic_algorithms(before)
 
 
 @needs_gpu

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
 from tests.one_device import META, OnOneDevice
 from tests.tryon.recording import ComputedAgain, without_streams
-from tryon import TryOn
-from tryon import replay as replay_module
+from tryon import TryOn, replay
 from tryon.data.sample import Garment, Person, move, tensors_of
-from tryon.replay import WARM_UP, Replayed
+from tryon.networks.frozen import freeze
+from tryon.replay import WARM_UP, Recording, Replayed, launch
 from tryon.weights import load_model
 
 CALLS = WARM_UP + 3
@@ -40,7 +41,7 @@ def a_garment(number: float, size: int = 3) -> Garment:
 
 @pytest.fixture
 def replayed(monkeypatch: pytest.MonkeyPatch) -> Replayed[tuple[Garment, None]]:
-    monkeypatch.setattr(replay_module, "Recording", ComputedAgain)
+    monkeypatch.setattr(replay, "Recording", ComputedAgain)
     without_streams(monkeypatch)
     return Replayed(Doubling())
 
@@ -60,14 +61,27 @@ def test_what_is_given_is_not_changed(replayed: Replayed[tuple[Garment, None]]) 
     assert [float(garment.image.mean()) for garment in given] == list(range(CALLS))
 
 
-def test_streams_are_of_the_gpu_that_computes(
+@pytest.mark.parametrize("call", [launch, Recording])
+def test_streams_are_of_the_gpu_that_computes(call: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, garment = without_streams(monkeypatch), a_garment(1)
+    call(Doubling(), garment)
+    cuda.side_stream.assert_called_once_with(garment.image.device)
+    cuda.device.assert_called_once_with(garment.image.device)
+    cuda.stream.assert_called_once_with(cuda.side_stream.return_value)
+    if call is Recording:
+        assert cuda.graph.call_args.kwargs["stream"] is cuda.side_stream.return_value
+
+
+def test_what_cannot_be_recorded_is_launched_with_a_warning(
     replayed: Replayed[tuple[Garment, None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[torch.Tensor] = []
-    monkeypatch.setattr(torch.cuda, "device_of", lambda tensor: asked.append(tensor) or nullcontext())
-    garment = a_garment(1)
-    replayed(garment)
-    assert asked == [garment.image]
+    monkeypatch.setattr(replay, "Recording", MagicMock(side_effect=RuntimeError("out of memory\nand more")))
+    for number in range(WARM_UP):
+        replayed(a_garment(number))
+    with pytest.warns(UserWarning, match=r"^no CUDA graph of .* could be recorded: out of memory$") as said:
+        results = [replayed(a_garment(number)) for number in range(3)]
+    assert len(said) == 1
+    assert [float(garment.image[0, 0, 0, 0]) for garment, _ in results] == [0, 2, 4]
 
 
 def test_what_is_recorded_is_dropped_for_other_shapes(replayed: Replayed[tuple[Garment, None]]) -> None:
@@ -107,9 +121,9 @@ def test_threads_get_what_they_asked_for(replayed: Replayed[tuple[Garment, None]
     assert not wrong
 
 
-def test_dressing_does_not_wait_for_the_gpu_between_the_pictures(tiny_run: Path) -> None:
-    student, _ = load_model(tiny_run / "student", role="student")
-    student.eval().requires_grad_(False).to(META)
+def test_dressing_does_not_wait_for_the_gpu(sharp_run: Path) -> None:
+    student, _ = load_model(sharp_run / "student", role="student")
+    freeze(student.to(META))
     photo, mask = torch.zeros(1, 3, 64, 48), torch.ones(1, 1, 64, 48)
     person, garment = move((Person(photo, None, None, None), Garment(photo, mask)), META)
     with torch.inference_mode(), OnOneDevice():
