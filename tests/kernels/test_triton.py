@@ -74,6 +74,14 @@ def test_many_samples_of_one_cell_add_up(hits: Sequence[int], memory: tuple[str,
     assert_within_rounding(case, run(case.public, case.tensors, grad_output), grad_output)
 
 
+def test_images_beyond_a_grids_axis_are_summed_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setattr("tryon_kernels.triton.cells.LONGEST_AXIS", 1)
+    case = crowded(HITS[0], 3, "border")
+    grad_output = case.output_gradient()
+    assert_within_rounding(case, run(case.public, case.tensors, grad_output), grad_output)
+
+
 def test_what_is_no_number_in_one_of_many_gradients_comes_to_four_pixels_only() -> None:
     case = with_dtype(crowded((2 * CHUNK, 2 * CHUNK), 1, "zeros"), torch.float32)
     grad_output = case.output_gradient()

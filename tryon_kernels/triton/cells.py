@@ -13,9 +13,9 @@ import triton.language as tl
 from torch import Tensor
 
 from tryon_kernels.gpu import kernels
-from tryon_kernels.triton.positions import UNSPECIALISED, read_position, served
+from tryon_kernels.triton.positions import UNSPECIALISED, read_position
 from tryon_kernels.triton.sample import sum_type
-from tryon_kernels.triton.tiles import FEW, Family, SampleTile, sample_tile
+from tryon_kernels.triton.tiles import FEW, LONGEST_AXIS, Family, SampleTile, sample_tile
 
 _CHUNK = tl.constexpr(kernels.CHUNK)  # as Triton wants constants
 CELL_TILE = SampleTile(pixels=256, channels=1, warps=4)
@@ -121,12 +121,14 @@ def _read(image, offset, real, channel_offset, channel_real):
 
 @triton.jit(do_not_specialize=UNSPECIALISED)
 def _sum_cells(
-    grad_output, starts, fractions, places, sums, gradient, channels, height, width,
+    grad_output, starts, fractions, places, sums, gradient, first_image, channels, height, width,
     grad_n, grad_c, grad_y, grad_x, to_n, to_c, to_y, to_x,
     number: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    n, pixel = served(height, width, PIXELS)
+    # Not by `served`: an image that is divided for stays in registers, of which Blackwell's have none left.
+    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.program_id(1).to(tl.int64) * CHANNELS + tl.arange(0, CHANNELS)
+    n = tl.program_id(2).to(tl.int64) + first_image
     y, x = pixel // width, pixel % width
     real, channel_real = y < height, channel < channels
     grads = grad_output + n * grad_n
@@ -203,7 +205,9 @@ def sum_cells(
     """See `tryon_kernels.gpu.kernels`."""
     tile = gradient_tile(gradient)
     count, channels, *size = gradient.shape
-    _sum_cells[tile.grid(size[0] * size[1], channels, count)](
-        grad_output, starts, fractions, places, sums, gradient, channels, *size, *grad_output.stride(),
-        *gradient.stride(), sum_type(gradient), tile.pixels, tile.channels, num_warps=tile.warps,
-    )  # fmt: skip
+    programs, shares = tile.grid(size[0] * size[1], channels, images=1)
+    for first in range(0, count, LONGEST_AXIS):
+        _sum_cells[(programs, shares, min(count - first, LONGEST_AXIS))](
+            grad_output, starts, fractions, places, sums, gradient, first, channels, *size, *grad_output.stride(),
+            *gradient.stride(), sum_type(gradient), tile.pixels, tile.channels, num_warps=tile.warps,
+        )  # fmt: skip

@@ -9,7 +9,7 @@ from tryon_kernels.gpu import kernels
 
 # Triton compiles anew for arguments that are 1 or multiples of 16. Of these neither makes the code of sampling better.
 UNSPECIALISED = [
-    *("height", "width", "out_height", "out_width", "count", "outside"),
+    *("height", "width", "out_height", "out_width", "count", "outside", "first_image"),
     *(f"positions_{axis}" for axis in ("n", "axis", "y", "x")),
 ]
 

@@ -27,7 +27,7 @@ class SampleTile:
         return self.pixels, self.channels, self.steps
 
     def grid(self, pixels: int, channels: int, images: int) -> tuple[int, int]:
-        """Programs: of all images along the first axis, which alone may be longer than 65,535."""
+        """Programs: of all images along the first axis, which alone may be longer than `LONGEST_AXIS`."""
         return -(-pixels // self.pixels) * images, -(-channels // (self.channels * self.steps))
 
 
@@ -93,6 +93,7 @@ _PIXELS = 16
 # lie together, a photo's say: of 64 most would not be there.
 _PLANE_PIXELS, _PLANES = 128, 4
 FEW = 16
+LONGEST_AXIS = 65_535  # of a grid in CUDA, but for its first
 
 # Correlation: 8 x 8 centres are the 64 rows of Hopper's and Blackwell's widest matrix instructions, and what a tile
 # reads around itself is 3 times the tile (radius 3). The leaky gradient of a half format is two products, of 4 x 8
