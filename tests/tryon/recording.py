@@ -15,6 +15,8 @@ from tryon import replay
 from tryon.data.sample import tensors_of
 from tryon.replay import Recording
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
 
 class ComputedAgain(Recording[Any]):
     """Computes again, from recorded memory into recorded memory. To record computes too, which a GPU does not."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.one_device import META, OnOneDevice
-from tests.tryon.recording import ComputedAgain, without_streams
+from tests.tryon.recording import ComputedAgain, needs_gpu, without_streams
 from tryon.config import TrainConfig
 from tryon.data.folder import TryOnFolder
 from tryon.data.sample import Garment, Person, Sample, move, stack
@@ -24,7 +24,6 @@ from tryon.replay import WARM_UP
 from tryon.stages import STAGES
 
 CALLS = WARM_UP + 3
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 class Line:

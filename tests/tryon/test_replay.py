@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.one_device import META, OnOneDevice
-from tests.tryon.recording import ComputedAgain, without_streams
+from tests.tryon.recording import ComputedAgain, needs_gpu, without_streams
 from tryon import TryOn, replay
 from tryon.data.sample import Garment, Person, move, tensors_of
 from tryon.networks.frozen import freeze
@@ -21,18 +21,11 @@ from tryon.weights import load_model
 
 CALLS = WARM_UP + 3
 PRECISIONS = ("fp32", "bf16", "fp16")
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
-class Doubling:
-    """Twice the garment, and how often it was called."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def __call__(self, garment: Garment) -> tuple[Garment, None]:
-        self.calls += 1
-        return Garment(2 * garment.image, 2 * garment.mask), None
+def doubled(garment: Garment) -> tuple[Garment, None]:
+    """Twice what there is of a garment, and what there is not."""
+    return Garment(2 * garment.image, 2 * garment.mask), None
 
 
 def a_garment(number: float, size: int = 3) -> Garment:
@@ -43,7 +36,7 @@ def a_garment(number: float, size: int = 3) -> Garment:
 def replayed(monkeypatch: pytest.MonkeyPatch) -> Replayed[tuple[Garment, None]]:
     monkeypatch.setattr(replay, "Recording", ComputedAgain)
     without_streams(monkeypatch)
-    return Replayed(Doubling())
+    return Replayed(doubled)
 
 
 def test_each_call_has_its_own_result(replayed: Replayed[tuple[Garment, None]]) -> None:
@@ -64,7 +57,7 @@ def test_what_is_given_is_not_changed(replayed: Replayed[tuple[Garment, None]]) 
 @pytest.mark.parametrize("call", [launch, Recording])
 def test_streams_are_of_the_gpu_that_computes(call: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
     cuda, garment = without_streams(monkeypatch), a_garment(1)
-    call(Doubling(), garment)
+    call(doubled, garment)
     cuda.side_stream.assert_called_once_with(garment.image.device)
     cuda.device.assert_called_once_with(garment.image.device)
     cuda.stream.assert_called_once_with(cuda.side_stream.return_value)
@@ -99,11 +92,11 @@ def test_one_of_another_shape_in_between_is_launched(replayed: Replayed[tuple[Ga
 
 
 def test_threads_get_what_they_asked_for(replayed: Replayed[tuple[Garment, None]]) -> None:
-    wrong, double = [], replayed.function
+    wrong = []
 
     def double_slowly(garment: Garment) -> tuple[Garment, None]:
         time.sleep(1e-3)  # others come in between, where they can
-        return double(garment)
+        return doubled(garment)
 
     replayed.function = double_slowly
 
